@@ -1,0 +1,174 @@
+"""Reinforcement and saturation as an optax transformation of integer updates.
+
+`optimizer` comes last in an optax chain (only ``optax.masked(optax.set_to_zero(), frozen)`` may follow, which freezes
+a layer). It takes int32 updates and returns int16 deltas such that ``hidden + delta`` is exact and in range.
+
+Axis letters: M matrices, N neurons, K inputs, S seeds.
+Source: arXiv 2512.04189, Section 3.4 (reinforcement, CP+R) and Eq. 9.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from bep_jax.isolate import isolated
+from bep_jax.rule import Limits, Rule, draw_thresholds, np_to_jax, reinforcement_base
+
+
+class OptimizerState(NamedTuple):
+    """All numbers of the optimizer; `update` reads nothing else."""
+
+    key: jax.Array  # key of the next step's draws
+    base: jax.Array  # uint32 [M, 2], reinforcement probability per matrix at error rate 1, a float64 as two words
+    draw: jax.Array  # uint32 [M], a weight is reinforced when its 32 random bits are below
+    saturation: jax.Array  # int32 [], |h| is at most
+
+
+def optimizer(rule: Rule | Limits, key: jax.Array) -> optax.GradientTransformation:
+    """Steps 6 and 7: reinforcement, then saturation, of updated hidden weights.
+
+    After the update h, each weight becomes h + 2 sign(h) with probability p_r sqrt(2 / (π K)) sqrt(E), then is cut
+    to ±(2^(B-1) - 1).
+
+    Args:
+      rule: a `Rule`, or the `Limits` that it means for a model.
+      key: a key from ``jax.random.key``; goes into the state.
+
+    Returns:
+      An ``optax.GradientTransformation``. ``init(hidden)`` takes the int16 matrices, ``update(updates, state,
+      hidden)`` int32 updates of the same structure and returns int16 deltas.
+
+    Raises:
+      TypeError: ``rule`` is neither; the hidden weights are not int16; the updates are not integers.
+      ValueError: ``update`` is called without the hidden weights; limits are for another number of matrices.
+
+    Example:
+      >>> opt = optimizer(Rule(reinforcement=0.0, bits=8), jax.random.key(0))
+      >>> hidden = (jnp.array([[125, -3]], jnp.int16),)
+      >>> deltas, _ = opt.update((jnp.array([[4, -4]], jnp.int32),), opt.init(hidden), hidden)
+      >>> optax.apply_updates(hidden, deltas)
+      (Array([[127,  -7]], dtype=int16),)
+    """
+    if not isinstance(rule, Rule | Limits):
+        raise TypeError(f"optimizer: wanted a Rule or Limits, got {type(rule).__name__}.")
+
+    def init(hidden) -> OptimizerState:
+        leaves = _matrices("init", hidden)
+        if isinstance(rule, Limits):
+            if rule.base.shape[0] != len(leaves):
+                raise ValueError(f"optimizer: limits are for {rule.base.shape[0]} matrices, got {len(leaves)}.")
+            return OptimizerState(key, rule.base, rule.draw, rule.saturation)
+        base = reinforcement_base(rule, [h.shape for h in leaves])
+        return OptimizerState(
+            key,
+            np_to_jax(base, np.uint32),
+            np_to_jax(draw_thresholds(base, 1.0), np.uint32),
+            np_to_jax(2 ** (rule.bits - 1) - 1, np.int32),
+        )
+
+    def update(updates, state: OptimizerState, hidden=None):
+        if hidden is None:
+            raise ValueError("optimizer: update needs the hidden weights: opt.update(updates, state, params.hidden).")
+        leaves, structure = _matrices("update", hidden), jax.tree.structure(hidden)
+        changes = structure.flatten_up_to(updates)
+        if not all(jnp.issubdtype(u.dtype, jnp.integer) for u in changes):
+            raise TypeError(
+                f"optimizer: updates must be integers, got {[str(u.dtype) for u in changes]}; "
+                "transformations with float accumulators do not compose with it."
+            )
+        key, words = step_words(state)
+        deltas = [
+            # int16 wraps around twice, here and in h + delta: exact, even where the delta does not fit in int16.
+            _advance(h, u.astype(jnp.int32), words[i], state.draw[i], state.saturation) - h
+            for i, (h, u) in enumerate(zip(leaves, changes, strict=True))
+        ]
+        return structure.unflatten(deltas), state._replace(key=key)
+
+    return optax.GradientTransformation(init, update)
+
+
+def rescale(opt_state, error_rate: jax.typing.ArrayLike):
+    """Sets reinforcement to the training error E of the last epoch; on the host, once an epoch.
+
+    Args:
+      opt_state: any optax state that holds an `OptimizerState`, vmapped over seeds or not.
+      error_rate: E in [0, 1], a scalar or one for each seed ``[S]``.
+
+    Returns:
+      The same state with new draw thresholds, min(floor(2^32 base sqrt(E)), 2^32 - 1).
+
+    Raises:
+      TypeError: called under jit or vmap.
+      ValueError: E is out of range, or the state holds no `OptimizerState`.
+
+    Example:
+      >>> opt = optimizer(Rule(), jax.random.key(0))
+      >>> state = opt.init((jnp.ones((3, 8), jnp.int16),))
+      >>> int(rescale(state, 0.0).draw[0])
+      0
+    """
+    if isinstance(error_rate, jax.core.Tracer):
+        raise TypeError("rescale: runs on the host, outside jit and vmap; it computes in float64.")
+    rate = np.asarray(error_rate, np.float64)
+    if not np.all((rate >= 0) & (rate <= 1)):
+        raise ValueError(f"rescale: error_rate must be in [0, 1], got {error_rate}.")
+    found = 0
+
+    def visit(node):
+        nonlocal found
+        if not isinstance(node, OptimizerState):
+            return node
+        found += 1
+        draw = draw_thresholds(np.asarray(node.base), np.broadcast_to(rate, node.base.shape[:-2]))
+        return node._replace(draw=np_to_jax(draw, np.uint32))
+
+    state = jax.tree.map(visit, opt_state, is_leaf=lambda node: isinstance(node, OptimizerState))
+    if not found:
+        raise ValueError("rescale: the state holds no OptimizerState; is bep.optimizer in the chain?")
+    return state
+
+
+def step_words(state: OptimizerState) -> tuple[jax.Array, jax.Array]:
+    """The next state's key, and two random words for each matrix: uint32 ``[M, 2]``."""
+    key, now = jax.random.split(state.key)
+    return key, jax.random.bits(now, (state.draw.shape[0], 2), jnp.uint32)
+
+
+def advance_inline(hidden: jax.Array, update: jax.Array, words: jax.Array, draw: jax.Array, saturation: jax.Array):
+    """New hidden weights int16 ``[N, K]`` from int32 updates; no fusion wall."""
+    h = hidden.astype(jnp.int32) + update
+    h = h + jnp.where(_random_bits(h.shape, words) < draw, jnp.where(h >= 0, jnp.int32(2), jnp.int32(-2)), 0)
+    return jnp.clip(h, -saturation, saturation).astype(jnp.int16)
+
+
+_advance = isolated(advance_inline)
+
+
+def _random_bits(shape: tuple[int, int], words: jax.Array) -> jax.Array:
+    """32 random bits a weight, from its index and two random words: uint32 ``[N, K]``.
+
+    A counter hash: each round is a bijection of 32-bit words, so one weight's bits over random keys are exactly
+    uniform. ``jax.random.bits`` would take longer than the rest of the training step.
+    """
+    rows = jnp.arange(shape[0], dtype=jnp.uint32)[:, None]
+    columns = jnp.arange(shape[1], dtype=jnp.uint32)[None, :]
+    index = rows * jnp.uint32(shape[1]) + columns
+    return _scramble(_scramble(index + words[0]) ^ words[1])
+
+
+def _scramble(x: jax.Array) -> jax.Array:
+    # The multipliers are from a published search for low bias among xorshift-multiply finalisers (C. Wellons, 2018).
+    x = (x ^ (x >> jnp.uint32(16))) * jnp.uint32(0x7FEB352D)
+    x = (x ^ (x >> jnp.uint32(15))) * jnp.uint32(0x846CA68B)
+    return x ^ (x >> jnp.uint32(16))
+
+
+def _matrices(who: str, hidden) -> list[jax.Array]:
+    leaves = jax.tree.leaves(hidden)
+    if not leaves or any(h.dtype != jnp.int16 or h.ndim != 2 for h in leaves):
+        got = [(str(h.dtype), h.shape) for h in leaves]
+        raise TypeError(f"optimizer: {who} wants params.hidden, int16 matrices, got {got}.")
+    return leaves

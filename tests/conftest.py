@@ -1,0 +1,34 @@
+"""How every test runs: strict promotion, eight virtual CPU devices, one hypothesis profile, no display.
+
+Warnings are errors by pyproject.toml.
+"""
+
+import importlib.util
+import os
+
+# The number of CPU devices and the plotting backend are read once, at import: set them before anything imports jax.
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8".strip()
+os.environ["MPLBACKEND"] = "Agg"
+
+import hypothesis
+import jax
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# The first example of a property often compiles, which hypothesis would take for a slow generator.
+hypothesis.settings.register_profile(
+    "bep_jax",
+    deadline=None,
+    derandomize=True,
+    max_examples=20,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("bep_jax")
+
+
+def pytest_report_header():
+    """Say which bep_jax is under test: the installed one or, after an editable install, the checkout."""
+    spec = importlib.util.find_spec("bep_jax")
+    location = spec.origin if spec else "not installed"
+    return f"bep_jax: {location}; jax {jax.__version__}, {jax.device_count()} devices"
