@@ -97,18 +97,25 @@ def check_padding(x: jax.typing.ArrayLike, num_bits: int, who: str) -> None:
 
 def pack_minor(bits: jax.Array) -> jax.Array:
     """Packs bool ``[..., K]`` along the last axis: uint32 ``[..., W]``. No fusion wall: for use inside kernels."""
-    bits = _pad(bits, -1)
-    words = bits.reshape(*bits.shape[:-1], -1, WORD_BITS).astype(jnp.uint32) << _SHIFTS.reshape((1,) * bits.ndim + (-1,))
-    return jnp.sum(words, axis=-1, dtype=jnp.uint32)
+    bits = jnp.pad(bits, [(0, 0)] * (bits.ndim - 1) + [(0, -bits.shape[-1] % WORD_BITS)])
+    groups = bits.reshape(*bits.shape[:-1], -1, WORD_BITS).astype(jnp.uint32)
+    return jnp.sum(groups << _SHIFTS.reshape((1,) * bits.ndim + (-1,)), axis=-1, dtype=jnp.uint32)
 
 
 def pack_major(bits: jax.Array) -> jax.Array:
     """Packs bool ``[..., K, B]`` along the last axis but one: uint32 ``[..., W, B]``. No fusion wall."""
-    bits = _pad(bits, -2)
-    grouped = bits.reshape(*bits.shape[:-2], -1, WORD_BITS, bits.shape[-1])
-    weights = (np.uint32(1) << _SHIFTS).reshape((1,) * (bits.ndim - 1) + (WORD_BITS, 1))
-    # A reduce over selected constants, not a chain of ORs: XLA:CPU vectorises this one.
-    return jnp.sum(jnp.where(grouped, weights, np.uint32(0)), axis=-2, dtype=jnp.uint32)
+    full, rest = divmod(bits.shape[-2], WORD_BITS)
+    parts = []
+    # The last word on its own, not padded: XLA:CPU fuses padding of this axis into the packing loop, which then runs
+    # up to a hundred times slower.
+    for start, words, length in ((0, full, WORD_BITS), (full * WORD_BITS, 1, rest)):
+        if words * length:
+            group = jax.lax.slice_in_dim(bits, start, start + words * length, axis=-2)
+            group = group.reshape(*bits.shape[:-2], words, length, bits.shape[-1])
+            weights = (np.uint32(1) << _SHIFTS[:length]).reshape((1,) * (bits.ndim - 1) + (length, 1))
+            # A reduce over selected constants, not a chain of ORs: XLA:CPU vectorises this one.
+            parts.append(jnp.sum(jnp.where(group, weights, np.uint32(0)), axis=-2, dtype=jnp.uint32))
+    return jnp.concatenate(parts, axis=-2)
 
 
 def unpack_minor(x: jax.Array, *, num_bits: int) -> jax.Array:
@@ -122,13 +129,6 @@ def unpack_major(x: jax.Array, *, num_bits: int) -> jax.Array:
     shifts = _SHIFTS.reshape((1,) * (x.ndim - 1) + (WORD_BITS, 1))
     ones = jnp.bitwise_and(x[..., :, None, :] >> shifts, jnp.uint32(1)) != 0
     return ones.reshape(*x.shape[:-2], -1, x.shape[-1])[..., :num_bits, :]
-
-
-def _pad(bits: jax.Array, axis: int) -> jax.Array:
-    """Pads an axis with False to a whole number of words."""
-    widths = [(0, 0)] * bits.ndim
-    widths[axis] = (0, -bits.shape[axis] % WORD_BITS)
-    return jnp.pad(bits, widths)
 
 
 _pack = isolated(pack_minor)

@@ -44,9 +44,9 @@ def visible(hidden: jax.Array) -> jax.Array:
 
 
 @isolated
-def visible_transposed(hidden: jax.Array) -> jax.Array:
-    """Signs of H ``[N, K]``, transposed and packed along the neurons: uint32 ``[K, Wn]``."""
-    return bits.pack_major(hidden >= 0).T
+def visible_by_neurons(hidden: jax.Array) -> jax.Array:
+    """Signs of H ``[N, K]``, packed along the neurons: uint32 ``[Wn, K]``."""
+    return bits.pack_major(hidden >= 0)
 
 
 @isolated
@@ -78,7 +78,7 @@ def desired_input(hidden: jax.Array, desired: jax.Array, gates: jax.Array) -> ja
       >>> desired_input(jnp.array([[3, -5]], jnp.int16), t, g)
       Array([[2]], dtype=uint32)
     """
-    return activate(products.backward(visible_transposed(hidden), desired, gates))
+    return activate(products.backward(visible_by_neurons(hidden), desired, gates))
 
 
 @isolated
@@ -88,7 +88,6 @@ def stability(preactivations: jax.Array, desired: jax.Array) -> jax.Array:
     return jnp.where(bits.unpack_major(desired, num_bits=z.shape[0]), z, -z)
 
 
-@isolated(static_argnames=("bound",))
 def winners(
     preactivations: jax.Array, desired: jax.Array, active: jax.Array, group_size: jax.Array, *, bound: int
 ) -> jax.Array:
@@ -102,7 +101,7 @@ def winners(
       desired: uint32 ``[Wn, B]``.
       active: bool ``[B]``, the samples that the trigger lets learn.
       group_size: int32 scalar, a divisor of N; may be traced.
-      bound: static, the largest absolute value that the first argument can have: K times the positions.
+      bound: static, the largest absolute value that the first argument can have: the fan-in.
 
     Returns:
       uint32 ``[Wn, B]``; padding bits are 0.
@@ -113,11 +112,10 @@ def winners(
       >>> winners(z, bits.pack([[1, 1, 1]]).T, jnp.array([True]), jnp.int32(3), bound=9)
       Array([[2]], dtype=uint32)
     """
-    wrong = (preactivations >= 0) != bits.unpack_major(desired, num_bits=preactivations.shape[0])
-    return _winners(jnp.abs(preactivations), wrong & active[None, :], group_size, bound)
+    score, wrong = _wrong(preactivations, desired, active)
+    return _winners(score, wrong, group_size, bound)
 
 
-@isolated(static_argnames=("bound",))
 def tied_winners(summed_stability: jax.Array, active: jax.Array, group_size: jax.Array, *, bound: int) -> jax.Array:
     """The winner mask that tied positions share, from the stability summed over them (Section 3.5).
 
@@ -125,7 +123,7 @@ def tied_winners(summed_stability: jax.Array, active: jax.Array, group_size: jax
       summed_stability: int32 ``[N, B]``, Σ over positions of :func:`stability`; negative is wrong.
       active: bool ``[B]``.
       group_size: int32 scalar, a divisor of N; may be traced.
-      bound: static, the largest absolute value that the first argument can have: K times the positions.
+      bound: static, the largest absolute value of the first argument: the fan-in times the positions.
 
     Returns:
       uint32 ``[Wn, B]``, as :func:`winners`.
@@ -135,31 +133,57 @@ def tied_winners(summed_stability: jax.Array, active: jax.Array, group_size: jax
       >>> tied_winners(jnp.array([[-7], [-1]], jnp.int32), jnp.array([True]), jnp.int32(1), bound=9)
       Array([[3]], dtype=uint32)
     """
-    return _winners(jnp.abs(summed_stability), (summed_stability < 0) & active[None, :], group_size, bound)
+    score, wrong = _tied_wrong(summed_stability, active)
+    return _winners(score, wrong, group_size, bound)
+
+
+@isolated
+def _wrong(preactivations, desired, active):
+    wrong = (preactivations >= 0) != bits.unpack_major(desired, num_bits=preactivations.shape[0])
+    return jnp.abs(preactivations), wrong & active[None, :]
+
+
+@isolated
+def _tied_wrong(summed_stability, active):
+    return jnp.abs(summed_stability), (summed_stability < 0) & active[None, :]
 
 
 def _winners(score: jax.Array, wrong: jax.Array, group_size: jax.Array, bound: int) -> jax.Array:
-    neurons = jnp.arange(score.shape[0], dtype=jnp.int32)
-    groups = neurons // group_size
     index_bits = (score.shape[0] - 1).bit_length()
     if (bound + 1) << index_bits <= _NONE:
         # One minimum finds score and index together: the key orders by score, then by index.
-        keys = jnp.where(wrong, (score << index_bits) | neurons[:, None], _NONE)
-        won = wrong & (keys == _group_minimum(keys, groups))
-    else:
-        tied = wrong & (score == _group_minimum(jnp.where(wrong, score, _NONE), groups))
-        won = tied & (neurons[:, None] == _group_minimum(jnp.where(tied, neurons[:, None], _NONE), groups))
-    return bits.pack_major(won)
+        keys = _keys(score, wrong, index_bits)
+        return _pack_equal(keys, _group_minimum(keys, group_size))
+    scores = _keys(score, wrong, None)
+    tied = scores == _group_minimum(scores, group_size)
+    keys = _keys(jnp.zeros_like(score), tied, index_bits)
+    return _pack_equal(keys, _group_minimum(keys, group_size))
 
 
-def _group_minimum(values: jax.Array, groups: jax.Array) -> jax.Array:
-    """The minimum over each neuron's group, of ``[N, B]`` values: ``[N, B]``."""
+@isolated(static_argnames=("index_bits",))
+def _keys(score: jax.Array, candidate: jax.Array, index_bits: int | None) -> jax.Array:
+    if index_bits is not None:
+        score = (score << index_bits) | jnp.arange(score.shape[0], dtype=jnp.int32)[:, None]
+    return jnp.where(candidate, score, _NONE)
+
+
+@isolated
+def _group_minimum(keys: jax.Array, group_size: jax.Array) -> jax.Array:
+    """The smallest key of each neuron's group, or -1 where there is none, of ``[N, B]``: ``[N, B]``."""
     # Segments instead of a reshape, because the group size may be traced: it differs between vmapped seeds.
-    size = values.shape[0]
-    return jax.ops.segment_min(values, groups, num_segments=size, indices_are_sorted=True)[groups]
+    size = keys.shape[0]
+    groups = jnp.arange(size, dtype=jnp.int32) // group_size
+    smallest = jax.ops.segment_min(keys, groups, num_segments=size, indices_are_sorted=True)
+    return jnp.where(smallest == _NONE, -1, smallest)[groups]
+
+
+@isolated
+def _pack_equal(a: jax.Array, b: jax.Array) -> jax.Array:
+    return bits.pack_major(a == b)
 
 
 @isolated
 def batch_packed(words: jax.Array) -> jax.Array:
     """Packs words ``[W, B]`` along the batch instead: uint32 ``[Wb, 32 W]``, for :func:`bep_jax.products.outer`."""
-    return bits.pack_major(bits.unpack_minor(words.T, num_bits=words.shape[0] * bits.WORD_BITS))
+    words = jnp.pad(words.T, ((0, -words.shape[1] % bits.WORD_BITS), (0, 0)))
+    return bits.pack_major(bits.unpack_minor(words, num_bits=words.shape[1] * bits.WORD_BITS))

@@ -143,11 +143,11 @@ class Recurrent:
     def signals(self, hidden, residuals, desired, active, gate, group_size):
         """From the last state's desired activations ``[Ws, B]``, back through the horizon: Signals."""
         z = residuals.preactivations
-        transposed = dense.visible_transposed(hidden[1])
+        by_neurons = dense.visible_by_neurons(hidden[1])
 
         def back(carry, z_t):
             desired, gates, summed = carry
-            desired = dense.activate(products.backward(transposed, desired, gates))
+            desired = dense.activate(products.backward(by_neurons, desired, gates))
             gates = dense.gate(z_t, gate)
             return (desired, gates, summed + dense.stability(z_t, desired)), (desired, gates)
 

@@ -79,7 +79,7 @@ def optimizer(rule: Rule | Limits, key: jax.Array) -> optax.GradientTransformati
                 f"optimizer: updates must be integers, got {[str(u.dtype) for u in changes]}; "
                 "transformations with float accumulators do not compose with it."
             )
-        key, words = step_words(state)
+        key, words = step_words(state, [h.shape for h in leaves])
         deltas = [
             # int16 wraps around twice, here and in h + delta: exact, even where the delta does not fit in int16.
             _advance(h, u.astype(jnp.int32), words[i], state.draw[i], state.saturation) - h
@@ -131,35 +131,34 @@ def rescale(opt_state, error_rate: jax.typing.ArrayLike):
     return state
 
 
-def step_words(state: OptimizerState) -> tuple[jax.Array, jax.Array]:
-    """The next state's key, and two random words for each matrix: uint32 ``[M, 2]``."""
+def step_words(state: OptimizerState, matrix_shapes) -> tuple[jax.Array, list[tuple[jax.Array, jax.Array]]]:
+    """The next state's key, and for each matrix random words of its rows uint32 ``[N]`` and columns ``[K]``."""
     key, now = jax.random.split(state.key)
-    return key, jax.random.bits(now, (state.draw.shape[0], 2), jnp.uint32)
+    sizes = [size for shape in matrix_shapes for size in shape]
+    words = iter(jnp.split(jax.random.bits(now, (sum(sizes),), jnp.uint32), np.cumsum(sizes)[:-1]))
+    return key, list(zip(words, words, strict=True))
 
 
-def advance_inline(hidden: jax.Array, update: jax.Array, words: jax.Array, draw: jax.Array, saturation: jax.Array):
+def advance_inline(
+    hidden: jax.Array, update: jax.Array, words: tuple[jax.Array, jax.Array], draw: jax.Array, saturation: jax.Array
+) -> jax.Array:
     """New hidden weights int16 ``[N, K]`` from int32 updates; no fusion wall."""
     h = hidden.astype(jnp.int32) + update
-    h = h + jnp.where(_random_bits(h.shape, words) < draw, jnp.where(h >= 0, jnp.int32(2), jnp.int32(-2)), 0)
+    h = h + jnp.where(_weight_bits(*words) < draw, jnp.where(h >= 0, jnp.int32(2), jnp.int32(-2)), 0)
     return jnp.clip(h, -saturation, saturation).astype(jnp.int16)
 
 
 _advance = isolated(advance_inline)
 
 
-def _random_bits(shape: tuple[int, int], words: jax.Array) -> jax.Array:
-    """32 random bits a weight, from its index and two random words: uint32 ``[N, K]``.
+def _weight_bits(rows: jax.Array, columns: jax.Array) -> jax.Array:
+    """32 random bits for each weight from a random word for each row and column: uint32 ``[N, K]``.
 
-    A counter hash: each round is a bijection of 32-bit words, so one weight's bits over random keys are exactly
-    uniform. ``jax.random.bits`` would take longer than the rest of the training step.
+    Sums of a row's and a column's word are uniform and independent for any two weights, exactly, and the bijection
+    keeps them so; it is there to break the pattern of four weights on the corners of a rectangle. One
+    ``jax.random.bits`` per weight would take longer than the rest of the training step.
     """
-    rows = jnp.arange(shape[0], dtype=jnp.uint32)[:, None]
-    columns = jnp.arange(shape[1], dtype=jnp.uint32)[None, :]
-    index = rows * jnp.uint32(shape[1]) + columns
-    return _scramble(_scramble(index + words[0]) ^ words[1])
-
-
-def _scramble(x: jax.Array) -> jax.Array:
+    x = rows[:, None] + columns[None, :]
     # The multipliers are from a published search for low bias among xorshift-multiply finalisers (C. Wellons, 2018).
     x = (x ^ (x >> jnp.uint32(16))) * jnp.uint32(0x7FEB352D)
     x = (x ^ (x >> jnp.uint32(15))) * jnp.uint32(0x846CA68B)

@@ -49,7 +49,7 @@ def backward(weights: jax.Array, desired: jax.Array, gates: jax.Array) -> jax.Ar
     """Back-projection v = Wᵀ (g ⊙ a*) of gated desired activations (Eq. 5 and 7, before the sign).
 
     Args:
-      weights: uint32 ``[K, Wn]``, the visible weights transposed and packed along the neurons.
+      weights: uint32 ``[Wn, K]``, packed along the neurons.
       desired: uint32 ``[Wn, B]``, desired activations a* packed along the neurons.
       gates: uint32 ``[Wn, B]``; a set bit lets its neuron take part.
 
@@ -57,7 +57,7 @@ def backward(weights: jax.Array, desired: jax.Array, gates: jax.Array) -> jax.Ar
       int32 ``[K, B]``.
 
     Example:
-      >>> w = bits.pack([[1, -1, 1], [1, 1, 1]])  # two inputs, three neurons
+      >>> w = bits.pack([[1, -1, 1], [1, 1, 1]]).T  # two inputs, three neurons
       >>> t, g = bits.pack([[1, 1, -1]]).T, bits.pack([[True, True, False]]).T
       >>> backward(w, t, g)[:, 0]
       Array([0, 2], dtype=int32)
@@ -103,7 +103,7 @@ def _backward_bitwise(weights, desired, gates):
 
     vectors = (desired[:, None, :], gates[:, None, :])
     taking_part = jnp.sum(lax.population_count(gates), axis=0, dtype=jnp.int32)
-    return taking_part[None, :] - 2 * _popcounts(differences, (weights.T[:, :, None],), vectors, 17, 8)
+    return taking_part[None, :] - 2 * _popcounts(differences, (weights[:, :, None],), vectors, 17, 8)
 
 
 def _outer_bitwise(winners, desired, inputs):
@@ -155,7 +155,7 @@ def _forward_int8(weights, inputs, num_inputs):
 
 def _backward_int8(weights, desired, gates):
     g = bits.unpack_major(gates, num_bits=gates.shape[0] * bits.WORD_BITS)
-    return _dot(_signs_minor(weights), jnp.where(g, _signs_major(desired), jnp.int8(0)))
+    return _dot(_signs_major(weights).T, jnp.where(g, _signs_major(desired), jnp.int8(0)))
 
 
 def _outer_int8(winners, desired, inputs):

@@ -21,7 +21,7 @@ def step(
 ) -> tuple[Params, OptimizerState, Stats]:
     """x"""
     operands, stats = chain.update_operands("step", model, rule, params, x, y, where)
-    key, words = step_words(opt_state)
+    key, words = step_words(opt_state, model.matrix_shapes)
     hidden = tuple(
         _learn(h, *o, words[i], opt_state.draw[i], opt_state.saturation)
         for i, (h, o) in enumerate(zip(params.hidden, operands, strict=True))
