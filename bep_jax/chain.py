@@ -175,6 +175,7 @@ def update_operands(
     """`updates` before its last product: per matrix the packed `Operands`, and `Stats`. ``who`` names the caller."""
     check_inputs(who, model, params, x)
     check_labels(who, model, x.shape[0], y, where)
+    x, y, where = _whole_vectors(x, y, where)
     scores, residuals = _forward(model, params, x)
     active, layers = _backward(model, limits_of(model, rule), params, residuals, scores, y, where)
     operands = tuple(
@@ -188,6 +189,16 @@ def update_operands(
         correct=jnp.sum(correct if where is None else correct & where, dtype=jnp.int32),
         winners=jnp.stack([jnp.sum(lax.population_count(s.winners), dtype=jnp.int32) for s in layers]),
     )
+
+
+def _whole_vectors(x: jax.Array, y: jax.Array, where: jax.Array | None):
+    """Pads the batch to whole CPU vectors with samples that take no part."""
+    batch = x.shape[0]
+    padding = -batch % products.VECTOR
+    if not padding:
+        return x, y, where
+    where = jnp.ones(batch, bool) if where is None else where
+    return tuple(jnp.pad(a, ((0, padding),) + ((0, 0),) * (a.ndim - 1)) for a in (x, y, where))
 
 
 def _forward(model: Model, params: Params, x: jax.Array) -> tuple[jax.Array, tuple[Residuals, ...]]:

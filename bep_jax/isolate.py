@@ -50,3 +50,19 @@ def isolated(function: Callable[_P, _R] | None = None, *, static_argnames: tuple
             return kernel(*args, **kwargs)
 
     return call
+
+
+@functools.cache
+def compiler_options() -> dict[str, int] | None:
+    """Options of the outermost jit that make the kernels fastest here; None where there are none to set.
+
+    XLA:CPU uses half-width vectors unless told otherwise; the popcount loops gain a third to a half from whole ones.
+    """
+    options = {"xla_cpu_prefer_vector_width": 512}
+    if jax.default_backend() != "cpu":
+        return None
+    try:
+        jax.jit(lambda x: x, compiler_options=options).lower(jax.ShapeDtypeStruct((), "int32")).compile()
+    except jax.errors.JaxRuntimeError:  # an option may disappear from a later compiler
+        return None
+    return options

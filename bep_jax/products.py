@@ -2,7 +2,8 @@
 
 A sum of ±1 products over K elements is K minus twice the number of places where the operands differ, so each product
 below is a popcount over words. Their layouts keep the axis that is *not* contracted last, where the CPU's vectors
-run along it, and put the contracted words second to last; the other operand is broadcast.
+run along it, and put the contracted words second to last; the other operand is broadcast. A batch of a multiple of
+`VECTOR` columns leaves no scalar remainder.
 
 Axis letters: K inputs, N neurons, B batch (times tied positions), Wk = ceil(K / 32) words of inputs, Wn of neurons,
 Wb of the batch. Each product has a bitwise and an int8 form with the same bits out; the platform chooses.
@@ -22,6 +23,9 @@ from bep_jax.isolate import isolated
 # drops to scalar code past 32. Vector operands above about 40 KB fall out of the first-level cache, and a scan over
 # few words at a time with the sums in memory wins. Measured by `python -m benchmarks products`.
 _CACHE_BYTES = 40_000
+
+# 32-bit lanes of the widest CPU vectors.
+VECTOR = 16
 
 
 @isolated
@@ -120,9 +124,6 @@ def _popcounts(
 ) -> jax.Array:
     """Sums the popcounts of ``differences(*rows, *vectors)`` over the leading axis of words: int32 ``[N, B]``."""
     width = vectors[0].shape[0]
-    num_vectors = vectors[0].shape[-1]
-    # Whole vectors only: the scalar remainder of an odd minor axis costs more than the padding.
-    vectors = tuple(jnp.pad(v, ((0, 0), (0, 0), (0, -num_vectors % 16))) for v in vectors)
 
     def count(*words):
         return jnp.sum(lax.population_count(differences(*words)), axis=0, dtype=jnp.uint32).astype(jnp.int32)
@@ -144,7 +145,7 @@ def _popcounts(
             jnp.zeros((rows[0].shape[1], vectors[0].shape[-1]), jnp.int32),
             tuple(grouped(o) for o in operands),
         )
-    return total[:, :num_vectors]
+    return total
 
 
 def _forward_int8(weights, inputs, num_inputs):

@@ -1,0 +1,8 @@
+"""``python -m bep_jax``."""
+
+import sys
+
+from bep_jax.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

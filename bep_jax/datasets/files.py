@@ -1,0 +1,58 @@
+"""Files of data: where they are, and how they are written so that no half of one is ever seen."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+INSTALL = 'pip install "bep_jax[data]"'
+
+
+def root(data_dir: str | os.PathLike | None) -> Path:
+    """``data_dir``, else ``$BEP_JAX_DATA``, else ``~/.cache/bep_jax``."""
+    return Path(data_dir or os.environ.get("BEP_JAX_DATA") or Path.home() / ".cache" / "bep_jax").expanduser()
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Writes a file that appears under its name complete or not at all, also when the machine stops halfway."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+@contextlib.contextmanager
+def scratch(folder: Path) -> Iterator[Path]:
+    """A hidden folder inside ``folder`` (made if need be) for what a download leaves behind; removed at the end."""
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = tempfile.mkdtemp(dir=folder, prefix=".download.")
+    try:
+        yield Path(temporary)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def missing(name: str, paths: list[Path], source: str, reason: Exception) -> FileNotFoundError:
+    """The error for files that are neither there nor to be had."""
+    wanted = "".join(f"\n  {path}" for path in paths)
+    return FileNotFoundError(
+        f"load: the files of {name!r} are not there, and downloading them failed ({type(reason).__name__}: {reason}). "
+        f"Wanted:{wanted}\nGet them from {source}, or name the folder that holds them by data_dir or $BEP_JAX_DATA."
+    )
+
+
+def _umask() -> int:
+    """The process's umask, which only setting it tells; mkstemp would leave a shared cache to its owner alone."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,198 @@
+"""A run's folder: ``result.json``, ``history.csv`` and ``curves.png``, written together or not at all.
+
+Axis letters: S seeds.
+"""
+
+import contextlib
+import csv
+import io
+import json
+import os
+import platform
+import re
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from bep_jax.datasets import files
+
+RESULT, HISTORY, CURVES = "result.json", "history.csv", "curves.png"
+
+
+def reserve(out: str | os.PathLike, name: str, overwrite: bool = False) -> Path:
+    """Makes the folder ``out/name`` for a run.
+
+    Args:
+      out: the folder of all runs; made if need be.
+      name: of this run, one part of a path.
+      overwrite: whether there may be a run of this name; it stays as it is until `save`.
+
+    Returns:
+      The folder; `release` it if nothing came of the run.
+
+    Raises:
+      FileExistsError: there is one, and ``overwrite`` is False.
+      ValueError: ``name`` is not one part of a path.
+
+    Example:
+      >>> import tempfile
+      >>> with tempfile.TemporaryDirectory() as out:
+      ...     reserve(out, "first").name
+      'first'
+    """
+    if not re.fullmatch(r"[^/\\\0]+", name) or name in (".", ".."):
+        raise ValueError(f"reserve: a run's name must be one part of a path, got {name!r}.")
+    folder = Path(out) / name
+    if folder.exists() and (not overwrite or not folder.is_dir()):
+        hint = "choose another --name, or --overwrite it" if folder.is_dir() else "it is not a folder"
+        raise FileExistsError(f"reserve: {folder} exists already; {hint}.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Without exist_ok, so that of two processes that start at once only one gets the name.
+    folder.mkdir(exist_ok=overwrite)
+    return folder
+
+
+def reserve_next(out: str | os.PathLike, name: str) -> Path:
+    """As `reserve`; a name that is taken gets a number: ``name-2``, ``name-3`` and so on."""
+    number = 1
+    while True:
+        try:
+            return reserve(out, name if number == 1 else f"{name}-{number}")
+        except FileExistsError:
+            number += 1
+
+
+def release(folder: Path) -> None:
+    """Removes the folder if nothing was written to it."""
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def save(
+    folder: Path, result: Mapping[str, Any], seeds: Sequence[int], history: Mapping[str, np.ndarray], curves: bytes | None
+) -> None:
+    """Writes a run, over the one that is there: complete, or the old one stays (a full disk, a stopped process).
+
+    Args:
+      folder: from `reserve`.
+      result: what `json_text` takes.
+      seeds: S of them.
+      history: name -> ``[S, epochs]``.
+      curves: a picture in PNG, or None for none.
+    """
+    contents = {HISTORY: history_csv(seeds, history).encode(), RESULT: json_text(result).encode()}
+    if curves is not None:
+        contents[CURVES] = curves
+    replace_together(folder, contents)
+    if curves is None:
+        (folder / CURVES).unlink(missing_ok=True)  # of another run
+
+
+def replace_together(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Writes several files, all of them in full before the first is put under its name."""
+    with files.scratch(folder) as temporary:
+        for name, content in contents.items():
+            files.write_atomic(temporary / name, content)
+        for name in contents:
+            os.replace(temporary / name, folder / name)
+
+
+def write_json(path: str | os.PathLike, value: Mapping[str, Any]) -> None:
+    """Writes a JSON file that is complete or as it was before; makes its folder if need be."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write_atomic(path, json_text(value).encode())
+
+
+def json_text(value: Mapping[str, Any]) -> str:
+    """JSON with NumPy numbers and arrays as plain ones.
+
+    Example:
+      >>> json_text({"accuracy": np.array([0.5, 1.0])})
+      '{\\n  "accuracy": [0.5, 1.0]\\n}\\n'
+    """
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
+    # Lists of numbers in one line each.
+    return re.sub(r"\[[^][{}\"]*\]", lambda m: re.sub(r"\s+", " ", m[0]).replace("[ ", "[").replace(" ]", "]"), text) + "\n"
+
+
+def history_csv(seeds: Sequence[int], history: Mapping[str, np.ndarray]) -> str:
+    """One line a seed and epoch (from 1).
+
+    Example:
+      >>> print(history_csv([3], {"accuracy": np.array([[0.5, 0.75]]), "group_size_1": np.array([[15.0, 21.0]])}))
+      seed,epoch,accuracy,group_size_1
+      3,1,0.5,15
+      3,2,0.75,21
+      <BLANKLINE>
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["seed", "epoch", *history])
+    columns = {name: np.asarray(values).tolist() for name, values in history.items()}
+    for i, seed in enumerate(seeds):
+        for epoch in range(len(next(iter(columns.values()))[i]) if columns else 0):
+            row = [rows[i][epoch] for rows in columns.values()]
+            writer.writerow([seed, epoch + 1, *(int(v) if float(v).is_integer() and abs(v) > 1 else v for v in row)])
+    return text.getvalue()
+
+
+def read_history(path: str | os.PathLike) -> tuple[list[int], dict[str, np.ndarray]]:
+    """The seeds, and the history ``[S, epochs]``, that `history_csv` wrote."""
+    with Path(path).open(newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    seeds = list(dict.fromkeys(int(row[0]) for row in rows))
+    values = np.array([row[2:] for row in rows], np.float64).reshape(len(seeds), -1, len(header) - 2)
+    return seeds, {name: values[:, :, i] for i, name in enumerate(header[2:])}
+
+
+def timestamp() -> str:
+    """Now, as part of a name."""
+    return time.strftime("%Y%m%d-%H%M%S")
+
+
+def environment() -> dict[str, Any]:
+    """Versions and the machine, as far as they bear on results and timings."""
+    devices = jax.devices()
+    return {
+        "versions": {"python": platform.python_version()}
+        | {name: _version(name) for name in ("bep_jax", "jax", "jaxlib", "optax", "numpy")},
+        "platform": {
+            "system": platform.system(),
+            "machine": platform.machine(),
+            "processor": _processor(),
+            "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
+            "backend": jax.default_backend(),
+            "devices": sorted({device.device_kind for device in devices}),
+            "num_devices": len(devices),
+        },
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError):
+        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        if found:
+            return found[1].strip()
+    return platform.processor()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise TypeError(f"json_text: cannot write {type(value).__name__}.")

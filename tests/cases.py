@@ -1,0 +1,182 @@
+"""The networks that the exactness tests run over, MLPs and RNNs alike, and the reference's step for any of them.
+
+Axis letters: B batch, T time steps, K inputs, N neurons, M matrices.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import reference
+
+import bep_jax as bep
+
+
+class Case(NamedTuple):
+    """A network, a rule and the sizes of a batch."""
+
+    name: str
+    model: bep.Model
+    rule: bep.Rule
+    other_group_sizes: tuple[tuple[int, ...], ...]  # to switch to while training, one entry a layer
+    batch: int
+    time: int | None = None
+    scale: float = 8.0  # of the hidden weights: small, so that signs change within a few steps
+
+    @property
+    def group_sizes(self):
+        sizes = self.rule.group_size
+        return sizes if isinstance(sizes, tuple) else (sizes,) * len(self.model.layers)
+
+    @property
+    def fan_ins(self):
+        """Fan-in of each matrix, for reinforcement."""
+        return [fan_in for _, fan_in in self.model.matrix_shapes]
+
+    @property
+    def gate_fan_ins(self):
+        """What the gate is a fraction of, by matrix as the reference wants it: the state's width in an RNN."""
+        if self.time is None:
+            return self.fan_ins
+        return [self.model.num_inputs, self.model.widths[0], self.model.widths[0]]
+
+
+def _mlp(name, sizes, num_classes, batch, group_size, others, *, scale=8.0, **rule):
+    model = bep.mlp(num_inputs=sizes[0], widths=sizes[1:], num_classes=num_classes)
+    rule = bep.Rule(group_size=group_size, **{"margin": 0.5, "gate": 0.2, **rule})
+    return Case(f"mlp-{name}", model, rule, others, batch, None, scale)
+
+
+def _rnn(name, sizes, num_classes, time, batch, group_size, others, *, horizon=None, scale=8.0, **rule):
+    inputs, state, output = sizes
+    model = bep.rnn(num_inputs=inputs, state_width=state, output_width=output, num_classes=num_classes, horizon=horizon)
+    rule = bep.Rule(group_size=group_size, **{"margin": 0.5, "gate": 0.3, **rule})
+    return Case(f"rnn-{name}", model, rule, others, batch, time, scale)
+
+
+CASES = (
+    _mlp("one-bit", (1, 1), 2, 1, 1, ((1,),), margin=1.0),
+    _mlp("one-layer", (6, 4), 3, 3, 2, ((1,), (4,))),
+    _mlp("odd", (31, 33, 63), 10, 5, (3, 7), ((1, 1), (33, 63), (11, 9)), margin=0.7),
+    _mlp("even", (64, 32, 96), 7, 33, 8, ((1, 96), (32, 3)), bits=8, scale=64.0, reinforcement=1.0),
+    _mlp("deep", (100, 35, 35, 35, 35), 10, 37, 7, ((35, 5, 1, 7), (1, 1, 1, 1)), bits=11),
+    _mlp("paper", (784, 525, 525), 10, 100, 15, ((105, 525),), gate=0.05),
+    _mlp("long-products", (1035, 35, 1), 2, 330, (35, 1), ((5, 1),), gate=1.0),
+    _rnn("one-step", (5, 7, 3), 3, 1, 2, (7, 3), ((1, 1), (1, 3)), margin=1.0),
+    _rnn("one-bit", (1, 1, 1), 2, 6, 5, 1, ((1, 1),), margin=1.0),
+    _rnn("odd", (33, 31, 15), 3, 4, 5, (31, 3), ((1, 15), (31, 5))),
+    _rnn("horizon", (20, 35, 21), 3, 8, 9, 7, ((1, 1), (35, 3)), horizon=3, bits=8, scale=64.0),
+    _rnn("last-step", (20, 32, 64), 5, 8, 1, 8, ((1, 64),), horizon=1),
+    _rnn("horizon-past-start", (30, 30, 30), 4, 5, 4, 5, ((2, 3),), horizon=9, reinforcement=1.0),
+    _rnn("long", (28, 63, 35), 10, 28, 17, 7, ((63, 5), (9, 35)), horizon=20, gate=0.1),
+    _rnn("long-products", (200, 33, 15), 3, 28, 64, 3, ((33, 1),)),
+)
+FEW = tuple(c for c in CASES if c.name in ("mlp-odd", "mlp-deep", "rnn-odd", "rnn-horizon"))
+
+
+def every(cases=CASES):
+    """Keyword arguments of pytest.mark.parametrize."""
+    return {"argnames": "case", "argvalues": cases, "ids": [c.name for c in cases]}
+
+
+class Batch(NamedTuple):
+    """One mini-batch, as the reference and as the package want it."""
+
+    signs: np.ndarray  # ±1 int64 [B, K] or [B, T, K]
+    x: jax.Array  # the same, packed
+    y: jax.Array  # int32 [B]
+    where: jax.Array  # bool [B]
+
+
+def draw_batches(case, number, seed=0):
+    """Random batches; the labels of a few samples follow their inputs, so that margins differ."""
+    rng = np.random.default_rng(seed)
+    batches = []
+    for _ in range(number):
+        shape = (case.batch, *(() if case.time is None else (case.time,)), case.model.num_inputs)
+        signs = rng.choice(np.array([-1, 1]), size=shape)
+        y = rng.integers(0, case.model.num_classes, case.batch)
+        where = rng.random(case.batch) < 0.9
+        batches.append(Batch(signs, bep.bits.pack(signs), jnp.asarray(y, jnp.int32), jnp.asarray(where)))
+    return batches
+
+
+@functools.cache
+def draw_params(case, seed=0):
+    """Hidden weights as Model.init distributes them, and random class vectors, without compiling anything."""
+    rng = np.random.default_rng(seed)
+    hidden = [reference.initial_hidden(rng.normal(0, case.scale, shape)) for shape in case.model.matrix_shapes]
+    classifier = rng.choice(np.array([-1, 1]), size=(case.model.num_classes, case.model.widths[-1]))
+    return bep.Params(tuple(jnp.asarray(h, jnp.int16) for h in hidden), bep.bits.pack(classifier))
+
+
+def dense_hidden(params):
+    return [np.asarray(h, np.int64) for h in params.hidden]
+
+
+def dense_classifier(case, params):
+    return np.asarray(bep.bits.unpack(params.classifier, num_bits=case.model.widths[-1]), np.int64)
+
+
+def reference_limits(case, error=1.0):
+    rule = case.rule
+    return reference.thresholds(
+        rule.margin, rule.gate, rule.reinforcement, case.gate_fan_ins, case.model.widths[-1], error
+    )
+
+
+def reference_updates(case, hidden, classifier, batch, group_sizes=None, *, masked=True, limits=None):
+    """Steps 1 to 5 of the reference for a case; see reference.mlp_step and reference.rnn_step."""
+    limits = reference_limits(case) if limits is None else limits
+    arguments = [hidden, classifier, batch.signs, np.asarray(batch.y), limits["margin"], limits["gate"]]
+    arguments.append(case.group_sizes if group_sizes is None else group_sizes)
+    where = np.asarray(batch.where) if masked else None
+    if case.time is None:
+        return reference.mlp_step(*arguments, where=where)
+    return reference.rnn_step(*arguments, horizon=case.model.layers[0].horizon, where=where)
+
+
+def reference_draws(key, shapes):
+    """The 32 random bits of every weight in one step, and the key of the next.
+
+    A random word for each row and each column of each matrix, added, then one round of a 32-bit finaliser.
+    """
+    key, now = jax.random.split(key)
+    words = np.asarray(jax.random.bits(now, (sum(n + k for n, k in shapes),), jnp.uint32))
+    draws = []
+    for rows, columns in shapes:
+        x = words[:rows, None] + words[None, rows : rows + columns]
+        words = words[rows + columns :]
+        x = (x ^ (x >> np.uint32(16))) * np.uint32(0x7FEB352D)
+        x = (x ^ (x >> np.uint32(15))) * np.uint32(0x846CA68B)
+        draws.append(x ^ (x >> np.uint32(16)))
+    return key, draws
+
+
+def reference_learn(case, hidden, updates, key, error=1.0):
+    """Steps 5 (the sum), 6 and 7 of the reference: new hidden weights and the key of the next step."""
+    key, draws = reference_draws(key, case.model.matrix_shapes)
+    new = []
+    for h, update, draw, fan_in in zip(hidden, updates, draws, case.fan_ins, strict=True):
+        threshold = reference.reinforcement_threshold(case.rule.reinforcement, fan_in, error)
+        new.append(reference.saturate(reference.reinforce(h + update, draw, threshold), case.rule.bits))
+    return new, key
+
+
+def assert_stats(stats, counts):
+    assert (stats.active.dtype, stats.correct.dtype, stats.winners.dtype) == (jnp.int32,) * 3
+    assert int(stats.active) == counts["active"]
+    assert int(stats.correct) == counts["correct"]
+    assert np.asarray(stats.winners).tolist() == counts["winners"]
+
+
+def assert_trees_equal(left, right):
+    """Same structure, dtypes and bits; keys are compared by their data."""
+    assert jax.tree.structure(left) == jax.tree.structure(right)
+    for a, b in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True):
+        assert a.dtype == b.dtype, (a.dtype, b.dtype)
+        if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
+            a, b = jax.random.key_data(a), jax.random.key_data(b)
+        np.testing.assert_array_equal(np.asarray(a), np.asarray(b))

@@ -1,0 +1,141 @@
+"""The three products on words: equal to int64 matrix products, in the bitwise form and in the int8 form.
+
+Axis letters: K inputs, N neurons, B batch.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import export
+
+from bep_jax import bits, products
+
+# N, K, B: odd sizes, whole words, one of everything, and sizes past every split of the words.
+SIZES = (
+    (1, 1, 1),
+    (1, 31, 5),
+    (33, 33, 1),
+    (63, 32, 33),
+    (31, 525, 100),
+    (525, 63, 5),
+    (64, 1035, 100),
+    (1035, 33, 100),
+)
+# The vector operand of one product each is large, so that its words are scanned over.
+LARGE = {"forward": (33, 4096, 300), "backward": (4096, 33, 300), "outer": (33, 600, 3000)}
+FORMS = ("bitwise", "int8")
+
+
+def _run(form, product, *operands):
+    """The product as it lowers here, or as it lowers for an accelerator; both run here."""
+    if form == "bitwise":
+        return product(*operands)
+    checks = [export.DisabledSafetyCheck.platform()]
+    exported = export.export(jax.jit(product), platforms=("cuda",), disabled_checks=checks)(*operands)
+    assert "stablehlo.dot_general" in exported.mlir_module()
+    assert "stablehlo.popcnt" not in exported.mlir_module().split("dot_general")[-1]
+    return exported.call(*operands)
+
+
+def _signs(rng, *shape):
+    return rng.choice(np.array([-1, 1]), size=shape)
+
+
+def _mask(rng, *shape):
+    return rng.random(shape) < 0.3
+
+
+def _words(a):
+    """[.., K] to words [.., W]."""
+    return bits.pack(a)
+
+
+def _words_first(a):
+    """[K, B] to words [W, B]."""
+    return bits.pack(np.swapaxes(a, -1, -2)).mT
+
+
+def _case(name, n, k, b, seed=0):
+    """A product's operands, and what it should be in int64."""
+    rng = np.random.default_rng(seed)
+    w, a, t, g, m = _signs(rng, n, k), _signs(rng, k, b), _signs(rng, n, b), _mask(rng, n, b), _mask(rng, n, b)
+    if name == "forward":
+        return (_words(w), _words_first(a), jnp.int32(k)), w @ a
+    if name == "backward":
+        return (_words_first(w), _words_first(t), _words_first(g)), w.T @ (g * t)
+    return (_words(m), _words(t), _words_first(a.T)), (m * t) @ a.T
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("n", "k", "b"), SIZES)
+@pytest.mark.parametrize("name", ["forward", "backward", "outer"])
+def test_products_equal_matrix_products(name, n, k, b, form):
+    operands, want = _case(name, n, k, b)
+    got = _run(form, getattr(products, name), *operands)
+    assert got.dtype == jnp.int32
+    np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", LARGE)
+def test_large_products_are_scanned(name, form):
+    operands, want = _case(name, *LARGE[name])
+    product = getattr(products, name)
+    if form == "bitwise":
+        assert "scan" in str(jax.make_jaxpr(product)(*operands))
+    np.testing.assert_array_equal(_run(form, product, *operands), want)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", ["forward", "backward", "outer"])
+def test_extreme_operands(name, form):
+    # Every popcount at its largest and at its smallest: sums must neither wrap nor lose their sign.
+    n, k, b = 33, 63, 95
+    ones = np.ones((n, k), int), np.ones((k, b), int), np.ones((n, b), int), np.ones((n, b), bool)
+    for sign in (-1, 1):
+        w, a, t, m = ones[0], sign * ones[1], sign * ones[2], ones[3]
+        operands, want = {
+            "forward": ((_words(w), _words_first(a), jnp.int32(k)), w @ a),
+            "backward": ((_words_first(w), _words_first(t), _words_first(m)), w.T @ t),
+            "outer": ((_words(m), _words(t), _words_first(ones[1].T)), t @ ones[1].T),
+        }[name]
+        np.testing.assert_array_equal(_run(form, getattr(products, name), *operands), want)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_masks_that_are_empty_give_zero(form):
+    operands, _ = _case("outer", 33, 31, 5)
+    np.testing.assert_array_equal(_run(form, products.outer, jnp.zeros_like(operands[0]), *operands[1:]), 0)
+    operands, _ = _case("backward", 33, 31, 5)
+    np.testing.assert_array_equal(_run(form, products.backward, *operands[:2], jnp.zeros_like(operands[2])), 0)
+
+
+@pytest.mark.parametrize("name", ["forward", "backward", "outer"])
+def test_wide_types_change_nothing(name):
+    operands, want = _case(name, 33, 63, 5)
+    with jax.enable_x64(True):
+        got = jax.jit(functools.partial(getattr(products, name)))(*operands)
+        assert got.dtype == jnp.int32
+        np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("name", ["forward", "backward", "outer"])
+def test_jit_and_vmap(name):
+    pairs = [_case(name, 33, 63, 5, seed) for seed in range(3)]
+    operands = [jnp.stack(o) for o in zip(*(p[0] for p in pairs), strict=True)]
+    got = jax.jit(jax.vmap(getattr(products, name)))(*operands)
+    np.testing.assert_array_equal(got, np.stack([p[1] for p in pairs]))
+
+
+@pytest.mark.parametrize("platform", ["cuda", "tpu", "rocm"])
+@pytest.mark.parametrize("name", ["forward", "backward", "outer"])
+def test_accelerators_get_one_integer_matrix_product(name, platform):
+    operands, _ = _case(name, 33, 63, 5)
+    module = export.export(jax.jit(getattr(products, name)), platforms=(platform,))(*operands).mlir_module()
+    products_of_int8 = [line for line in module.splitlines() if "stablehlo.dot_general" in line]
+    assert len(products_of_int8) == 1
+    assert "xi8>" in products_of_int8[0] and "xi32>" in products_of_int8[0]
+    assert not any(kind in module for kind in ("xf32", "xf16", "xbf16", "xf64"))
