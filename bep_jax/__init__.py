@@ -8,3 +8,36 @@ from bep_jax.networks import Dense, Model, Params, Recurrent, Residuals, Signals
 from bep_jax.optimizer import OptimizerState, optimizer, rescale
 from bep_jax.rule import Limits, Rule, thresholds
 from bep_jax.train import TrainState, step
+
+__all__ = [
+    "Dense",
+    "Limits",
+    "Model",
+    "NetworkSignals",
+    "OptimizerState",
+    "Params",
+    "Recurrent",
+    "Report",
+    "Residuals",
+    "Result",
+    "Rule",
+    "Signals",
+    "Stats",
+    "TrainState",
+    "backward",
+    "bits",
+    "datasets",
+    "dense",
+    "encode",
+    "equiangular_frame",
+    "fit",
+    "forward",
+    "logits",
+    "mlp",
+    "optimizer",
+    "rescale",
+    "rnn",
+    "step",
+    "thresholds",
+    "updates",
+]

@@ -89,7 +89,7 @@ def check_padding(x: jax.typing.ArrayLike, num_bits: int, who: str) -> None:
     used = num_bits % WORD_BITS
     if used == 0 or isinstance(x, jax.core.Tracer):
         return
-    if np.any(np.asarray(x[..., -1]) >> np.uint32(used)):
+    if np.any(np.asarray(x)[..., -1] >> np.uint32(used)):
         raise ValueError(
             f"{who}: the last word has bits set past bit {num_bits}; padding bits must be 0, as bits.pack leaves them."
         )

@@ -265,7 +265,7 @@ def check_inputs(who: str, model: Model, params: Params, x: jax.Array) -> None:
 
 def check_labels(who: str, model: Model, batch: int, y: jax.Array, where: jax.Array | None) -> None:
     """Raises a TypeError or ValueError, naming ``who``, if labels do not fit."""
-    if not jnp.issubdtype(getattr(y, "dtype", None), jnp.integer):
+    if not hasattr(y, "dtype") or not jnp.issubdtype(y.dtype, jnp.integer):
         raise TypeError(f"{who}: y must be an array of integer labels, got {getattr(y, 'dtype', type(y).__name__)}.")
     if y.shape != (batch,):
         raise ValueError(f"{who}: y must be [B] = ({batch},) like x, got {y.shape}.")

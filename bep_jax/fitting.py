@@ -177,7 +177,8 @@ def _programs(model, batch_size, scale, num_samples, num_held_out, data_axis, ma
         return train.count_correct(model, params, arrays.test_x, arrays.test_y, rows)
 
     # Only the group sizes move from seed to seed unless the limits are a sweep.
-    epoch_limits = Limits(limit_axis, limit_axis, 0, limit_axis, limit_axis, limit_axis)
+    axes: Any = [0 if field == "group_size" else limit_axis for field in Limits._fields]
+    epoch_limits = Limits(*axes)
     jit = functools.partial(jax.jit, compiler_options=compiler_options())
     return _Programs(
         start=jit(jax.vmap(start, in_axes=(None, 0, limit_axis))),

@@ -11,6 +11,7 @@ Source: arXiv 2512.04189, Sections 3.2 (layers) and 3.5 (recurrent).
 """
 
 import functools
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -143,19 +144,18 @@ class Recurrent:
     def signals(self, hidden, residuals, desired, active, gate, group_size):
         """From the last state's desired activations ``[Ws, B]``, back through the horizon: Signals."""
         z = residuals.preactivations
+        gates = dense.gate(z, gate)
         by_neurons = dense.visible_by_neurons(hidden[1])
 
-        def back(carry, z_t):
-            desired, gates, summed = carry
-            desired = dense.activate(products.backward(by_neurons, desired, gates))
-            gates = dense.gate(z_t, gate)
-            return (desired, gates, summed + dense.stability(z_t, desired)), (desired, gates)
+        def back(desired, gates):
+            earlier = dense.activate(products.backward(by_neurons, desired, gates))
+            return earlier, earlier
 
-        last = (desired, dense.gate(z[-1], gate), dense.stability(z[-1], desired))
-        (_, _, summed), earlier = lax.scan(back, last, z[:-1], reverse=True)
-        desired, gates = (jnp.concatenate([e, x[None]]) for e, x in zip(earlier, last[:2], strict=True))
+        _, earlier = lax.scan(back, desired, gates[1:], reverse=True)
+        desired = jnp.concatenate([earlier, desired[None]])
         bound = z.shape[0] * (self.num_inputs + self.width)
-        return Signals(desired, gates, dense.tied_winners(summed, active, group_size, bound=bound))
+        winners = dense.tied_winners(dense.summed_stability(z, desired), active, group_size, bound=bound)
+        return Signals(desired, gates, winners)
 
     def operands(self, residuals, signals):
         """Operands of both updates, one product over time and batch each."""
@@ -278,13 +278,11 @@ def mlp(*, num_inputs: int, widths: Sequence[int], num_classes: int) -> Model:
     if isinstance(widths, int) or not widths:
         raise ValueError(f"mlp: widths must be a tuple with at least one layer, got {widths!r}.")
     sizes = tuple(_size("mlp", "every size", s) for s in (num_inputs, *widths))
-    layers = tuple(Dense(k, n) for k, n in zip(sizes[:-1], sizes[1:], strict=True))
+    layers = tuple(Dense(k, n) for k, n in itertools.pairwise(sizes))
     return Model(layers, _size("mlp", "num_classes", num_classes, least=2))
 
 
-def rnn(
-    *, num_inputs: int, state_width: int, output_width: int, num_classes: int, horizon: int | None = None
-) -> Model:
+def rnn(*, num_inputs: int, state_width: int, output_width: int, num_classes: int, horizon: int | None = None) -> Model:
     """A recurrent network with binary weights, states and activations: a cell over time, then a dense layer.
 
     s_t = sign(W_xs a_t + W_ss s_{t-1}), s_0 = +1, s_y = sign(W_sy s_T). Its hidden matrices are

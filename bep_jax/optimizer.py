@@ -7,7 +7,7 @@ Axis letters: M matrices, N neurons, K inputs, S seeds.
 Source: arXiv 2512.04189, Section 3.4 (reinforcement, CP+R) and Eq. 9.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -61,7 +61,7 @@ def optimizer(rule: Rule | Limits, key: jax.Array) -> optax.GradientTransformati
             if rule.base.shape[0] != len(leaves):
                 raise ValueError(f"optimizer: limits are for {rule.base.shape[0]} matrices, got {len(leaves)}.")
             return OptimizerState(key, rule.base, rule.draw, rule.saturation)
-        base = reinforcement_base(rule, [h.shape for h in leaves])
+        base = reinforcement_base(rule, [(h.shape[0], h.shape[1]) for h in leaves])
         return OptimizerState(
             key,
             np_to_jax(base, np.uint32),
@@ -72,7 +72,8 @@ def optimizer(rule: Rule | Limits, key: jax.Array) -> optax.GradientTransformati
     def update(updates, state: OptimizerState, hidden=None):
         if hidden is None:
             raise ValueError("optimizer: update needs the hidden weights: opt.update(updates, state, params.hidden).")
-        leaves, structure = _matrices("update", hidden), jax.tree.structure(hidden)
+        leaves = _matrices("update", hidden)
+        structure: Any = jax.tree.structure(hidden)
         changes = structure.flatten_up_to(updates)
         if not all(jnp.issubdtype(u.dtype, jnp.integer) for u in changes):
             raise TypeError(

@@ -50,9 +50,9 @@ class Rule:
     reinforcement: float = 0.5
     bits: int = 16
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         sizes = self.group_size
-        if isinstance(sizes, Sequence | np.ndarray) and not isinstance(sizes, str):
+        if isinstance(sizes, list | tuple | np.ndarray):
             object.__setattr__(self, "group_size", tuple(_integer("group_size", g) for g in sizes))
         else:
             object.__setattr__(self, "group_size", _integer("group_size", sizes))

@@ -75,7 +75,11 @@ def release(folder: Path) -> None:
 
 
 def save(
-    folder: Path, result: Mapping[str, Any], seeds: Sequence[int], history: Mapping[str, np.ndarray], curves: bytes | None
+    folder: Path,
+    result: Mapping[str, Any],
+    seeds: Sequence[int],
+    history: Mapping[str, np.ndarray],
+    curves: bytes | None,
 ) -> None:
     """Writes a run, over the one that is there: complete, or the old one stays (a full disk, a stopped process).
 
@@ -118,8 +122,10 @@ def json_text(value: Mapping[str, Any]) -> str:
       '{\\n  "accuracy": [0.5, 1.0]\\n}\\n'
     """
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
-    # Lists of numbers in one line each.
-    return re.sub(r"\[[^][{}\"]*\]", lambda m: re.sub(r"\s+", " ", m[0]).replace("[ ", "[").replace(" ]", "]"), text) + "\n"
+    # Lists of numbers in one line each; a line break never stands inside a string.
+    return (
+        re.sub(r'\[\n[^][{}"]*\]', lambda m: re.sub(r"\s*\n\s*", " ", m[0]).replace("[ ", "[")[:-2] + "]", text) + "\n"
+    )
 
 
 def history_csv(seeds: Sequence[int], history: Mapping[str, np.ndarray]) -> str:
@@ -138,8 +144,8 @@ def history_csv(seeds: Sequence[int], history: Mapping[str, np.ndarray]) -> str:
     columns = {name: np.asarray(values).tolist() for name, values in history.items()}
     for i, seed in enumerate(seeds):
         for epoch in range(len(next(iter(columns.values()))[i]) if columns else 0):
-            row = [rows[i][epoch] for rows in columns.values()]
-            writer.writerow([seed, epoch + 1, *(int(v) if float(v).is_integer() and abs(v) > 1 else v for v in row)])
+            row = [int(v[i][epoch]) if name.startswith("group_size") else v[i][epoch] for name, v in columns.items()]
+            writer.writerow([seed, epoch + 1, *row])
     return text.getvalue()
 
 

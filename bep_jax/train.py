@@ -121,7 +121,7 @@ def epoch(
 
     def body(carry, batch):
         rows, where = batch
-        params, opt_state, stats = step(model, rule, *carry, x[rows], y[rows], where)
+        params, opt_state, stats = step(model, rule, carry[0], carry[1], x[rows], y[rows], where)
         return (params, opt_state), stats
 
     carry, stats = lax.scan(body, (state.params, state.opt_state), _batches(order, batch_size))

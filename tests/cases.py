@@ -73,7 +73,7 @@ CASES = (
     _rnn("long", (28, 63, 35), 10, 28, 17, 7, ((63, 5), (9, 35)), horizon=20, gate=0.1),
     _rnn("long-products", (200, 33, 15), 3, 28, 64, 3, ((33, 1),)),
 )
-FEW = tuple(c for c in CASES if c.name in ("mlp-odd", "mlp-deep", "rnn-odd", "rnn-horizon"))
+FEW = tuple(c for c in CASES if c.name in ("mlp-odd", "rnn-odd", "rnn-horizon"))
 
 
 def every(cases=CASES):

@@ -9,7 +9,7 @@ What the literature leaves open is settled so:
 - A pre-activation is multiplied by 1 / sqrt(fan-in). Its sign, hence the network, stays the same; but the gradient then
   passes within one standard deviation instead of within |z| <= 1 of a sum of hundreds of ±1. ``scaled=False`` in
   `init` leaves the integers as they are.
-- The classifier is one more binary dense layer ``[C, K_L]``, trained; its logits are scaled in the same way, in both forms.
+- The classifier is one more binary dense layer ``[C, K_L]``, trained; its logits are always scaled in the same way.
 - Batch normalisation follows every dense layer, the classifier included, as in Hubara et al. 2016. A recurrent cell
   normalises its whole pre-activation at every time step, with gain and shift shared by all steps and statistics of
   each step's own (Cooijmans et al. 2017), so a batch-normalised cell is tied to one sequence length.
@@ -161,7 +161,7 @@ def make_optimizer(learning_rate: jax.typing.ArrayLike = 1e-3) -> optax.Gradient
       (2,)
     """
     adam = optax.inject_hyperparams(optax.adam, hyperparam_dtype=jnp.float32)
-    return adam(learning_rate=learning_rate)  # type: ignore[no-any-return]
+    return adam(learning_rate=learning_rate)
 
 
 def step(
@@ -203,7 +203,7 @@ def step(
     _check_labels("step", model, x.shape[0], y, where)
     y = y.astype(jnp.int32)
 
-    def loss(trained):
+    def loss(trained: Trained) -> tuple[jax.Array, tuple]:
         scores, statistics = _forward(model, trained, variables, x, where, training=True)
         own_class = jnp.arange(model.num_classes, dtype=jnp.int32)[:, None] == y[None, :]
         losses = -jnp.sum(jnp.where(own_class, jax.nn.log_softmax(scores, axis=0), 0.0), axis=0)
@@ -231,11 +231,13 @@ def sign(v: jax.Array) -> jax.Array:
 
 
 @sign.defjvp
-def _sign_jvp(primals, tangents):
+def _sign_jvp(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
     return sign(*primals), jnp.where(jnp.abs(primals[0]) <= 1, tangents[0], 0.0)
 
 
-def _forward(model: Model, trained: Trained, variables: Variables, x, where, *, training: bool):
+def _forward(
+    model: Model, trained: Trained, variables: Variables, x: jax.Array, where: jax.Array | None, *, training: bool
+) -> tuple[jax.Array, tuple]:
     """Scores ``[C, B]`` and batch statistics, if training; else the running statistics are used and returned."""
     signs = [sign(w) for w in trained.latent]
     depth = len(model.layers) + 1
@@ -254,14 +256,24 @@ def _forward(model: Model, trained: Trained, variables: Variables, x, where, *, 
         activations = _floats(x, model.num_inputs).T
     for i, weights in enumerate(rest, start):
         z = (weights @ activations) * variables.scales[i]
-        z, statistics = _normalise(z.T, norms[i], frozen[i], where) if norms[i] is not None else (z.T, None)
-        activations = z.T if i == depth - 1 else sign(z.T)
+        statistics, norm = None, norms[i]
+        if norm is not None:
+            normalised, statistics = _normalise(z.T, norm, frozen[i], where)
+            z = normalised.T
+        activations = z if i == depth - 1 else sign(z)
         seen.append(statistics)
     return activations, tuple(seen) if trained.norms else ()
 
 
 @jax.custom_vjp
-def _recur(weights, projected, scale, norm, frozen, where):
+def _recur(
+    weights: jax.Array,
+    projected: jax.Array,
+    scale: jax.Array,
+    norm: Norm | None,
+    frozen: Statistics | None,
+    where: jax.Array | None,
+) -> tuple[jax.Array, Statistics | None]:
     """The last state of s_t = sign(norm_t(scale (x_t + W s_{t-1}))), s_0 = +1, and statistics ``[T, N]``.
 
     ``weights [N, N]``, ``projected [T, B, N]``, ``frozen`` running statistics ``[T, N]`` or None.
@@ -270,15 +282,22 @@ def _recur(weights, projected, scale, norm, frozen, where):
     return last, statistics
 
 
-def _recur_forward(weights, projected, scale, norm, frozen, where):
-    def run(projected, norm):
+def _recur_forward(
+    weights: jax.Array,
+    projected: jax.Array,
+    scale: jax.Array,
+    norm: Norm | None,
+    frozen: Statistics | None,
+    where: jax.Array | None,
+) -> tuple[tuple, tuple]:
+    def run(projected: jax.Array, norm: Norm | None) -> tuple:
         return _unroll(weights, projected, scale, norm, frozen, where)
 
     last, pull_back, (states, statistics) = jax.vjp(run, projected, norm, has_aux=True)
     return (last, statistics), (pull_back, states)
 
 
-def _recur_backward(residuals, cotangents):
+def _recur_backward(residuals: tuple, cotangents: tuple) -> tuple:
     pull_back, states = residuals
     projected, norm = pull_back(cotangents[0])
     # The gradient at x_t is the gradient at W s_{t-1}: one product over time and batch, not one a step.
@@ -290,17 +309,28 @@ def _recur_backward(residuals, cotangents):
 _recur.defvjp(_recur_forward, _recur_backward)
 
 
-def _unroll(weights, projected, scale, norm, frozen, where):
-    def advance(state, inputs):
+def _unroll(
+    weights: jax.Array,
+    projected: jax.Array,
+    scale: jax.Array,
+    norm: Norm | None,
+    frozen: Statistics | None,
+    where: jax.Array | None,
+) -> tuple[jax.Array, tuple[jax.Array, Statistics | None]]:
+    def advance(state: jax.Array, inputs: tuple) -> tuple:
         x, frozen = inputs
         z = (x + lax.dot_general(state, weights, (((1,), (1,)), ((), ())))) * scale
-        z, statistics = (z, None) if norm is None else _normalise(z, norm, frozen, where)
+        statistics = None
+        if norm is not None:
+            z, statistics = _normalise(z, norm, frozen, where)
         return sign(z), (state, statistics)
 
     return lax.scan(advance, jnp.ones(projected.shape[1:], jnp.float32), (projected, frozen))
 
 
-def _normalise(z: jax.Array, norm: Norm, frozen: Statistics | None, where: jax.Array | None):
+def _normalise(
+    z: jax.Array, norm: Norm, frozen: Statistics | None, where: jax.Array | None
+) -> tuple[jax.Array, Statistics]:
     """Batch normalisation of ``z [B, N]``, by ``frozen`` statistics or the batch's own; with the statistics used."""
     if frozen is None:
         mean = _mean(z, where, axis=0)
@@ -348,8 +378,10 @@ def _check(who: str, model: Model, variables: Variables, x: jax.Array) -> None:
 
 
 def _check_labels(who: str, model: Model, batch: int, y: jax.Array, where: jax.Array | None) -> None:
-    if not jnp.issubdtype(getattr(y, "dtype", None), jnp.integer) or y.shape != (batch,):
-        raise ValueError(f"{who}: y must be integer labels [B] = ({batch},), got {getattr(y, 'dtype', y)} {y.shape}.")
+    if not hasattr(y, "dtype") or not jnp.issubdtype(y.dtype, jnp.integer):
+        raise TypeError(f"{who}: y must be an array of integer labels, got {getattr(y, 'dtype', type(y).__name__)}.")
+    if y.shape != (batch,):
+        raise ValueError(f"{who}: y must be [B] = ({batch},) like x, got {y.shape}.")
     if not isinstance(y, jax.core.Tracer) and ((y < 0).any() or (y >= model.num_classes).any()):
         raise ValueError(f"{who}: labels must be in 0..{model.num_classes - 1}, got {int(y.min())}..{int(y.max())}.")
     if where is not None and (where.shape != (batch,) or where.dtype != bool):

@@ -1,0 +1,104 @@
+"""What a reproduction leaves behind besides its results file: a table, a picture and its protocol.
+
+matplotlib is imported when a picture is drawn.
+"""
+
+import dataclasses
+import io
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bep_jax import paper, runs
+from bep_jax.datasets import files
+
+RESULTS, TABLE, PICTURE, PROTOCOL = "results.jsonl", "table.md", "picture.png", "protocol.json"
+# Flags that say where to work, not what to compute.
+_PLACES = ("out", "data_dir", "problems")
+
+
+def write(out: Path, *, flags: Any, table: str, picture: Callable[[], bytes]) -> None:
+    """Writes table, picture and protocol, each complete or not at all; a picture that fails costs only itself."""
+    protocol = {f.name: getattr(flags, f.name) for f in dataclasses.fields(flags) if f.name not in _PLACES}
+    runs.write_json(out / PROTOCOL, {"command": type(flags).__name__.lower(), "settings": protocol})
+    files.write_atomic(out / TABLE, (table.rstrip() + "\n").encode())
+    written = [TABLE, PROTOCOL]
+    try:
+        files.write_atomic(out / PICTURE, picture())
+        written.append(PICTURE)
+    except Exception as error:  # whatever it is, the numbers matter more
+        print(f"no {PICTURE}: {error}", file=sys.stderr)
+    print(f"\n{table.rstrip()}\n\nwrote {', '.join(os.fspath(out / name) for name in written)}", flush=True)
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table that reads well as text, too.
+
+    Example:
+      >>> print(markdown(("problem", "ours"), [("A", "9.5"), ("B", "10.0")]))
+      | problem | ours |
+      | ------- | ---: |
+      | A       |  9.5 |
+      | B       | 10.0 |
+    """
+    widths = [max(3, *(len(row[i]) for row in (header, *rows))) for i in range(len(header))]
+    first, *others = widths
+    rule = ["-" * first, *("-" * (width - 1) + ":" for width in others)]
+
+    def line(row: Sequence[str]) -> str:
+        cells = [row[0].ljust(first), *(cell.rjust(width) for cell, width in zip(row[1:], others, strict=True))]
+        return "| " + " | ".join(cells) + " |"
+
+    return "\n".join([line(header), line(rule), *(line(row) for row in rows)])
+
+
+def table1_picture(ours: Mapping[str, tuple[float, float]]) -> bytes:
+    """Ours (mean, std in percent) and the paper's, a line a problem, best on top."""
+    names = sorted(ours, key=lambda name: ours[name])
+    figure = new_figure(8.0, 1.4 + 0.3 * len(names))
+    axes = figure.add_subplot()
+    height = {name: i for i, name in enumerate(names)}
+    rows = {name: paper.TABLE1[name] for name in names if name in paper.TABLE1}
+    for values, label, marker, color in (
+        ({n: r.qat for n, r in rows.items()}, "QAT, paper", "x", "#bbbbbb"),
+        ({n: r.qat_batchnorm for n, r in rows.items()}, "QAT + BN, paper", "+", "#888888"),
+    ):
+        if values:
+            axes.plot(list(values.values()), [height[n] for n in values], marker, color=color, label=label)
+    if rows:
+        axes.errorbar(
+            [r.bep for r in rows.values()], [height[n] + 0.13 for n in rows], xerr=[r.bep_std for r in rows.values()],
+            fmt="s", markersize=4.5, linewidth=1.0, color="#228833", label="BEP, paper",
+        )  # fmt: skip
+    axes.errorbar(
+        [ours[n][0] for n in names], [height[n] - 0.13 for n in names], xerr=[ours[n][1] for n in names],
+        fmt="o", markersize=5.5, linewidth=1.2, color="#4477aa", label="BEP, ours",
+    )  # fmt: skip
+    axes.set_yticks(range(len(names)), names)
+    axes.set(xlabel="test accuracy (%)", ylim=(-0.7, len(names) - 0.3))
+    axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=4, frameon=False)
+    axes.grid(axis="x", color="#dddddd", linewidth=0.6)
+    tidy(axes)
+    return png(figure)
+
+
+def new_figure(width: float, height: float) -> Any:
+    """A figure without pyplot: no display, no state that outlives it."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError('pictures need matplotlib: pip install "bep_jax[plot]"') from error
+    return Figure(figsize=(width, height), dpi=150, layout="constrained")
+
+
+def tidy(axes: Any) -> None:
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def png(figure: Any) -> bytes:
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()

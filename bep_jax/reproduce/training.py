@@ -1,0 +1,150 @@
+"""What all reproductions share: flags of the recurrent network and its rule, fits that end whole or not at all.
+
+Axis letters: S networks trained side by side.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import jax
+import numpy as np
+from tyro.conf import arg
+
+from bep_jax.fitting import Result, fit
+from bep_jax.networks import Model, rnn
+from bep_jax.rule import Limits, Rule, thresholds
+
+TAIL = 5  # epochs that a validation accuracy is the mean of
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Network:
+    """Flags of the network, the rule and the data, and what they come to."""
+
+    data_dir: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: $BEP_JAX_DATA or the cache)")] = (
+        None
+    )
+    """Where the files are, or go when they are downloaded."""
+    output_width: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the state's width)")] = None
+    """Neurons of the layer after the last state."""
+    margin: Annotated[float, arg(metavar="R")] = 0.5
+    """r in (0, 1]: a sample learns while its margin is below r times the width of the last layer."""
+    group_size: Annotated[tuple[int, ...], arg(metavar="N [N]")] = (15,)
+    """γ at the start, one, or one each for state and output: of so many neurons at most one learns per sample."""
+    reinforcement: Annotated[float, arg(metavar="P")] = 0.5
+    """p_r in [0, 1]: how often a weight is pushed away from zero."""
+    patience: Annotated[int, arg(metavar="EPOCHS")] = 10
+    """Groups grow after so many epochs without a better validation accuracy; 0 for never."""
+    scale: Annotated[float, arg(metavar="SIGMA")] = 64.0
+    """Standard deviation of the initial hidden weights."""
+    seed: Annotated[int, arg(metavar="N")] = 0
+    """What everything is drawn from."""
+
+    def network_settings(self, state_width: int) -> dict[str, Any]:
+        """What the numbers of any run depend on."""
+        return {
+            "state_width": state_width,
+            "output_width": self.output_width or state_width,
+            "margin": self.margin,
+            "group_size": list(self.group_size),
+            "reinforcement": self.reinforcement,
+            "patience": self.patience,
+            "scale": self.scale,
+            "seed": self.seed,
+        }
+
+    def rule(self, gate: float) -> Rule:
+        size = self.group_size
+        return Rule(
+            margin=self.margin,
+            gate=gate,
+            group_size=size[0] if len(size) == 1 else size,
+            reinforcement=self.reinforcement,
+        )
+
+    def model(self, num_inputs: int, state_width: int, num_classes: int, horizon: int | None = None) -> Model:
+        return rnn(
+            num_inputs=num_inputs,
+            state_width=state_width,
+            output_width=self.output_width or state_width,
+            num_classes=num_classes,
+            horizon=horizon,
+        )
+
+    def check_network(self, state_width: int, gates: Sequence[float]) -> None:
+        """Raises ValueError for a rule that does not fit the network, before hours of work are planned on it."""
+        for gate in gates:
+            thresholds(self.model(1, state_width, 2), self.rule(gate))
+
+    def fit(
+        self,
+        model: Model,
+        rule: Rule | Limits,
+        data: Any,
+        *,
+        epochs: int,
+        batch_size: int,
+        seeds: Sequence[int],
+        validation: float,
+        progress: Callable[[], Any],
+    ) -> Result:
+        """`bep_jax.fit`, and KeyboardInterrupt where it was stopped early: half a run is no result."""
+        result = fit(
+            model,
+            rule,
+            data,
+            epochs=epochs,
+            batch_size=batch_size,
+            seeds=seeds,
+            key=jax.random.key(self.seed),
+            validation=validation,
+            patience=self.patience or None,
+            scale=self.scale,
+            callbacks=[lambda report: progress()],
+            progress=False,
+        )
+        if not result.history or result.history["train_accuracy"].shape[1] < epochs:
+            raise KeyboardInterrupt
+        return result
+
+
+def check_counts(who: str, **counts: int | Sequence[int]) -> None:
+    """Raises ValueError for a flag that is below 1, or an empty list."""
+    for name, values in counts.items():
+        values = (values,) if isinstance(values, int) else values
+        if not values or min(values) < 1:
+            flag = "--" + name.replace("_", "-")
+            raise ValueError(f"reproduce: {who}: {flag} takes integers of at least 1, got {list(values)}.")
+
+
+def numbers(result: Result, s: int, *, test: bool = True) -> dict[str, Any]:
+    """What a line of the results file says about network ``s``; ``test=False`` leaves test data out.
+
+    ``validation_accuracy`` is the mean of the last `TAIL` epochs.
+    """
+    history = {name: values[s] for name, values in result.history.items()}
+    validated = history.get("validation_accuracy")
+    return {
+        **({"test_accuracy": float(result.test_accuracy[s])} if test else {}),
+        **({"validation_accuracy": float(validated[-TAIL:].mean())} if validated is not None else {}),
+        "train_accuracy": float(history["train_accuracy"][-1]),
+        "history": {
+            name: [round(v, 5) for v in values.tolist()]
+            for name, values in history.items()
+            if name in ("train_accuracy", "validation_accuracy", "group_size_1")
+        },
+    }
+
+
+def mean_std(values: Sequence[float]) -> tuple[float, float]:
+    """In percent; the standard deviation is that of a sample, 0 of one value alone."""
+    percent = 100 * np.asarray(values, np.float64)
+    return float(percent.mean()), float(percent.std(ddof=1)) if len(percent) > 1 else 0.0
+
+
+def batch_size(num_samples: int, batches: int) -> int:
+    """Samples a batch so that an epoch is at most so many batches."""
+    return math.ceil(num_samples / batches)

@@ -1,0 +1,88 @@
+"""benchmarks/: every subcommand runs at tiny sizes and writes what it promises. No timing is asserted."""
+
+import importlib.util
+import json
+import pathlib
+import sys
+
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def benchmarks():
+    """The package of the checkout, without the checkout itself on the path: bep_jax is the installed one."""
+    spec = importlib.util.spec_from_file_location(
+        "benchmarks", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
+    )
+    package = importlib.util.module_from_spec(spec)
+    sys.modules["benchmarks"] = package
+    spec.loader.exec_module(package)
+    yield lambda name: importlib.import_module(f"benchmarks.{name}")
+    for name in [name for name in sys.modules if name == "benchmarks" or name.startswith("benchmarks.")]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize("command", ["products", "step", "profile", "compile"])
+def test_subcommand_writes_its_report(benchmarks, command, tmp_path):
+    arguments = [command, "--quick", "--repetitions", "1", "--seconds", "0", "--core", "-1", "--out", str(tmp_path)]
+    assert benchmarks("__main__").main(arguments) == 0
+    record = json.loads((tmp_path / f"{command}.json").read_text())
+    assert record["command"] == command and record["rows"]
+    assert set(record["versions"]) == {"python", "jax", "jaxlib", "optax", "numpy"}
+    assert record["machine"]["cores"] >= 1 and record["machine"]["pinned_core"] is None
+    assert record["settings"]["quick"] and record["settings"]["clock"] == "wall time"
+    text = (tmp_path / f"{command}.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert len(rows) == 1 + len(record["rows"])
+    assert len({line.count("|") for line in rows}) == 1
+    assert "Quick run" in text and f"python -m benchmarks {command}" in text
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f"{command}.json", f"{command}.md"]
+
+
+def test_steps_report_ratios(benchmarks, tmp_path):
+    arguments = ["step", "--quick", "--repetitions", "1", "--seconds", "0", "--core", "-1", "--only", "mlp"]
+    assert benchmarks("__main__").main([*arguments, "--out", str(tmp_path)]) == 0
+    one, several = json.loads((tmp_path / "step.json").read_text())["rows"]
+    assert one["seeds"] == 1 and several["seeds"] == 2
+    assert one["ratio"]["median"] > 0 and several["per_seed"]["median"] > 0
+
+
+def test_profile_finds_the_kernels_of_the_step(benchmarks):
+    programs, breakdown = benchmarks("programs"), benchmarks("breakdown")
+    problem = programs.rnn(5, width=15, num_inputs=4, time_steps=3, group_size=5, steps=2)
+    kernels = breakdown.kernels(problem)
+    calls = {}
+    for kernel in kernels:
+        calls[kernel.name] = calls.get(kernel.name, 0) + kernel.calls
+    # Forward: three time steps, the output layer and the classifier.
+    assert calls["forward"] == 5
+    assert calls["backward"] == 3
+
+
+def test_ratio_pairs_repetitions(benchmarks):
+    timing = benchmarks("timing")
+    samples = {"slow a": np.array([4.0, 8.0, 6.0]), "slow b": np.array([9.0, 9.0, 9.0]), "fast": np.array([2.0, 2, 2])}
+    assert timing.fastest(samples, "slow") == "slow a"
+    assert timing.ratio(samples, "slow a", "fast") == (3.0, 2.5, 3.5)
+    assert timing.fastest(samples, "none") is None and timing.ratio(samples, None, "fast") is None
+
+
+def test_a_report_is_written_whole_or_not_at_all(benchmarks, tmp_path):
+    report = benchmarks("report")
+    path = tmp_path / "a.json"
+    path.write_text("old")
+    with pytest.raises(TypeError):
+        report.write_atomically(path, None)
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+    report.write_atomically(path, "new")
+    assert path.read_text() == "new"
+
+
+def test_bad_arguments_are_refused(benchmarks, capsys):
+    for arguments in (["nothing"], ["step", "--repetitions", "0"], []):
+        with pytest.raises(SystemExit):
+            benchmarks("__main__").main(arguments)
+    assert "usage: python -m benchmarks" in capsys.readouterr().err
