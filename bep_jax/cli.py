@@ -232,7 +232,7 @@ def _comparison(accuracy: np.ndarray, epochs: int, reported: paper.Reported | No
         (
             "test accuracy",
             f"{100 * accuracy.mean():.2f} {spread}",
-            f"mean ± std of {_count(len(accuracy), 'seed')}, after {_count(epochs, 'epoch')}",
+            f"{'mean ± std of ' * (len(accuracy) > 1)}{_count(len(accuracy), 'seed')}, after {_count(epochs, 'epoch')}",
         )
     ]
     if reported is not None:

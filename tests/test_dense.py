@@ -39,7 +39,7 @@ def test_activate_counts_zero_as_plus_one():
     np.testing.assert_array_equal(dense.activate(z), np.array([[0b110]], np.uint32))
 
 
-@pytest.mark.parametrize("threshold", [-1, 0, 3, 2**31 - 1])
+@pytest.mark.parametrize("threshold", [0, 3, 19, 2**31 - 1])
 def test_gate_is_open_up_to_its_threshold(threshold):
     z = np.arange(-20, 20)[None, :]
     for dtype in (jnp.int32, jnp.int16):
@@ -47,12 +47,13 @@ def test_gate_is_open_up_to_its_threshold(threshold):
         np.testing.assert_array_equal(got, _words_first(np.abs(z) <= threshold))
 
 
-def test_gate_and_stability_of_the_largest_int16():
+def test_gate_and_stability_at_the_ends_of_int16():
     z = np.array([[32767, -32767, -32768]])
     kept = jnp.asarray(z.T, jnp.int16)
     np.testing.assert_array_equal(dense.gate(kept, jnp.int32(32767)), _words_first(np.array([[True, True, False]])))
-    desired = _words_first(np.array([[-1, -1, -1]]))
-    np.testing.assert_array_equal(dense.stability(kept, desired), -z.T)
+    opposite = _words_first(np.array([[-1, -1, 1]]))
+    both = jnp.stack([kept, kept]), jnp.stack([opposite, opposite])
+    np.testing.assert_array_equal(dense.summed_stability(*both), 2 * z.T * np.array([[-1], [-1], [1]]))
 
 
 @pytest.mark.parametrize(("n", "k", "b"), SIZES)
@@ -66,12 +67,19 @@ def test_desired_input(n, k, b, threshold):
 
 
 @pytest.mark.parametrize(("n", "k", "b"), SIZES)
-def test_stability(n, k, b):
+@pytest.mark.parametrize("positions", [1, 4])
+def test_stability_is_summed_over_positions(n, k, b, positions):
     rng = np.random.default_rng(2)
-    z, desired = rng.integers(-k, k + 1, (b, n)), _signs(rng, b, n)
-    got = dense.stability(jnp.asarray(z.T, jnp.int32), _words_first(desired))
+    z, desired = rng.integers(-k, k + 1, (positions, b, n)), _signs(rng, positions, b, n)
+    got = dense.summed_stability(jnp.asarray(z.swapaxes(1, 2), jnp.int16), _words_first(desired))
     assert got.dtype == jnp.int32
-    np.testing.assert_array_equal(got, (z * desired).T)
+    np.testing.assert_array_equal(got, np.sum(z * desired, axis=0).T)
+
+
+def test_gate_of_tied_positions():
+    z = np.random.default_rng(4).integers(-9, 10, (3, 5, 33))
+    got = dense.gate(jnp.asarray(z.swapaxes(1, 2), jnp.int16), jnp.int32(4))
+    np.testing.assert_array_equal(got, _words_first(np.abs(z) <= 4))
 
 
 def _divisors(n):

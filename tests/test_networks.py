@@ -12,6 +12,10 @@ import reference
 import bep_jax as bep
 
 MLP = bep.mlp(num_inputs=525, widths=(63, 33), num_classes=4)
+SMALL = (
+    bep.mlp(num_inputs=33, widths=(15,), num_classes=2),
+    bep.rnn(num_inputs=5, state_width=7, output_width=15, num_classes=2),
+)
 RNN = bep.rnn(num_inputs=31, state_width=35, output_width=15, num_classes=3)
 
 
@@ -94,7 +98,7 @@ def test_matrices_and_keys_draw_different_weights():
     cases.assert_trees_equal(one, again)
 
 
-@pytest.mark.parametrize("model", [bep.mlp(num_inputs=33, widths=(31,), num_classes=2), RNN], ids=["mlp", "rnn"])
+@pytest.mark.parametrize("model", SMALL, ids=["mlp", "rnn"])
 def test_init_under_jit_and_vmap(model):
     keys = jax.random.split(jax.random.key(3), 3)
     rows = [model.init(key, scale=16.0) for key in keys]
@@ -142,7 +146,7 @@ def test_mlp_sizes_out_of_range(change, wanted):
 
 @pytest.mark.parametrize("change", [{"num_inputs": 5.0}, {"widths": (3.0,)}, {"widths": (True,)}, {"num_classes": "2"}])
 def test_mlp_sizes_of_the_wrong_type(change):
-    with pytest.raises(TypeError, match="^mlp: .* must be an integer, got"):
+    with pytest.raises(TypeError, match=r"^mlp: .* must be an integer, got"):
         bep.mlp(**{**GOOD_MLP, **change})
 
 

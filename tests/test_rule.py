@@ -184,7 +184,7 @@ def test_group_sizes_must_divide_their_widths():
 
 
 def test_thresholds_wants_a_model_and_a_rule():
-    with pytest.raises(TypeError, match="^thresholds: wanted a Model, .* got str"):
+    with pytest.raises(TypeError, match=r"^thresholds: wanted a Model, .* got str"):
         bep.thresholds("mlp", bep.Rule())
-    with pytest.raises(TypeError, match="^thresholds: wanted a Rule, got float"):
+    with pytest.raises(TypeError, match=r"^thresholds: wanted a Rule, got float"):
         bep.thresholds(_model(), 0.5)

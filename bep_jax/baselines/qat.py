@@ -293,7 +293,10 @@ def _recur_forward(
     def run(projected: jax.Array, norm: Norm | None) -> tuple:
         return _unroll(weights, projected, scale, norm, frozen, where)
 
-    last, pull_back, (states, statistics) = jax.vjp(run, projected, norm, has_aux=True)
+    last: jax.Array
+    kept: tuple[jax.Array, Statistics | None]
+    last, pull_back, kept = jax.vjp(run, projected, norm, has_aux=True)
+    states, statistics = kept
     return (last, statistics), (pull_back, states)
 
 

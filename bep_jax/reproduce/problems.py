@@ -13,7 +13,7 @@ import numpy as np
 
 from bep_jax import encode
 from bep_jax.datasets import files, series
-from bep_jax.datasets.dataset import Options, Parts, encoded
+from bep_jax.datasets.dataset import Options, encoded
 
 _TRAIN = "_TRAIN.ts"
 
@@ -47,26 +47,21 @@ class Source:
     def windows(self, wanted: Sequence[int]) -> tuple[int, ...]:
         return windows(self.known, wanted)
 
-    def fold(self, fold: int, folds: int, window: int, bits: int, width: int, seed: int) -> Arrays:
-        """One fold as the test part: what ``load("ucr/...", fold=fold, ...)`` gives with the same arguments."""
-        return self._encoded(self._split(fold, folds, window, seed), bits, width, seed)
+    def fold(
+        self, fold: int, folds: int, window: int, bits: Sequence[int], width: int, seed: int, *, test: bool
+    ) -> Arrays:
+        """One fold as the test part, once for each entry of ``bits`` along a leading axis.
 
-    def training_folds(self, fold: int, folds: int, window: int, bits: Sequence[int], width: int, seed: int) -> Arrays:
-        """The other folds, once for each entry of ``bits``, along a leading axis.
-
-        Test series take no part: in their place stands a training series, because `fit` wants one.
+        Each is what ``load("ucr/...", fold=fold, ...)`` gives with the same arguments; encoders are
+        fitted on the other folds. With ``test=False`` the test
+        part is not encoded; in its place stands a training series, because `fit` wants one.
         """
-        parts = self._split(fold, folds, window, seed)
-        parts = parts._replace(test_x=parts.train_x[:1], test_y=parts.train_y[:1])
-        sets = {b: self._encoded(parts, b, width, seed) for b in dict.fromkeys(bits)}
-        return Arrays(*(np.stack(arrays) for arrays in zip(*(sets[b] for b in bits), strict=True)))
-
-    def _split(self, fold: int, folds: int, window: int, seed: int) -> Parts:
-        return series.split_problem(self._problem, window, fold, folds, seed)
-
-    def _encoded(self, parts: Parts, bits: int, width: int, seed: int) -> Arrays:
-        data = encoded(parts, Options(num_bits=bits, width=width), encode.fit_median, seed)
-        return Arrays(data.train_x, data.train_y, data.test_x, data.test_y)
+        parts = series.split_problem(self._problem, window, fold, folds, seed)
+        if not test:
+            parts = parts._replace(test_x=parts.train_x[:1], test_y=parts.train_y[:1])
+        sets = {b: encoded(parts, Options(num_bits=b, width=width), encode.fit_median, seed) for b in set(bits)}
+        every = [(d.train_x, d.train_y, d.test_x, d.test_y) for d in (sets[b] for b in bits)]
+        return Arrays(*(np.stack(arrays) for arrays in zip(*every, strict=True)))
 
 
 def windows(known: Known, wanted: Sequence[int]) -> tuple[int, ...]:

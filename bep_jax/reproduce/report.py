@@ -15,6 +15,7 @@ from bep_jax import paper, runs
 from bep_jax.datasets import files
 
 RESULTS, TABLE, PICTURE, PROTOCOL = "results.jsonl", "table.md", "picture.png", "protocol.json"
+_COLORS = ("#4477aa", "#ee6677", "#228833", "#aa3377", "#ccbb44", "#66ccee")
 # Flags that say where to work, not what to compute.
 _PLACES = ("out", "data_dir", "problems")
 
@@ -80,6 +81,46 @@ def table1_picture(ours: Mapping[str, tuple[float, float]]) -> bytes:
     axes.set(xlabel="test accuracy (%)", ylim=(-0.7, len(names) - 0.3))
     axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=4, frameon=False)
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
+    tidy(axes)
+    return png(figure)
+
+
+def lines_picture(
+    ours: Mapping[str, Mapping[float, tuple[float, float]]],
+    theirs: Mapping[str, Mapping[float, float]],
+    xlabel: str,
+    *,
+    ticks: Sequence[float] = (),
+) -> bytes:
+    """Validation accuracy over a setting, on a logarithmic axis.
+
+    Args:
+      ours: line -> setting -> mean and std in percent: filled points, solid lines.
+      theirs: line -> setting -> percent, the paper's: open points, dashed lines.
+      xlabel: the setting.
+      ticks: where to mark it; by default where matplotlib does.
+
+    Returns:
+      A PNG file.
+    """
+    figure = new_figure(7.0, 4.6)
+    axes = figure.add_subplot()
+    for i, (name, points) in enumerate(ours.items()):
+        color, x = _COLORS[i % len(_COLORS)], sorted(points)
+        mean, std = [points[v][0] for v in x], [points[v][1] for v in x]
+        yerr = std if any(std) else None
+        axes.errorbar(x, mean, yerr=yerr, fmt="o-", color=color, linewidth=1.8, capsize=3, label=f"{name}, ours")
+        if theirs.get(name):
+            x = sorted(theirs[name])
+            style = {"color": color, "markerfacecolor": "white", "linewidth": 1.0}
+            axes.plot(x, [theirs[name][v] for v in x], "s--", **style, label=f"{name}, paper")
+    axes.set_xscale("log")
+    if ticks:
+        axes.set_xticks(list(ticks), [f"{tick:g}" for tick in ticks])
+        axes.minorticks_off()
+    axes.set(xlabel=xlabel, ylabel="validation accuracy (%)")
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
+    axes.grid(color="#dddddd", linewidth=0.6)
     tidy(axes)
     return png(figure)
 

@@ -12,7 +12,7 @@ from tyro.conf import arg
 from bep_jax import paper
 from bep_jax.reproduce import problems, report, training, tuning
 from bep_jax.reproduce.problems import Known, Source
-from bep_jax.reproduce.results import Record, Results, complete
+from bep_jax.reproduce.results import Record, Results
 
 _PROTOCOL = """\
 Test accuracy in percent, mean ± standard deviation over folds × runs. Train and test files of a problem are pooled and
@@ -51,35 +51,12 @@ class Table1(tuning.SeriesFlags):
             tuning.tune(self, results, source, fold, progress)
             chosen = tuning.choice(self, results, source.known, fold)
             assert chosen is not None
-            self._final(results, source, fold, chosen, progress)
+            tuning.final(self, results, source, self._places(source.known, fold, chosen), progress)
         self._tell(results, source.known)
 
-    def _final(
-        self, results: Results, source: Source, fold: int, chosen: tuple[int, int], progress: Callable[[], Any]
-    ) -> None:
-        """The runs that the table is made of: the only ones that see test data."""
-        window, bits = chosen
-
-        def train(places: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-            data = source.fold(fold, self.folds, window, bits, self.state_width, self.seed)
-            result = self.fit(
-                self.model(self.state_width, self.state_width, source.num_classes),
-                self.rule(self.gate),
-                data,
-                epochs=self.epochs,
-                batch_size=training.batch_size(len(data.train_y), self.batches),
-                seeds=[p["run"] for p in places],
-                validation=self.validation,
-                progress=progress,
-            )
-            sizes = {"num_train": len(data.train_y), "num_test": len(data.test_y), "num_classes": source.num_classes}
-            return [{**training.numbers(result, s), **sizes} for s in range(len(places))]
-
-        complete(results, self.settings(tune=False), self._places(source.known, fold, chosen), train)
-
     def _places(self, known: Known, fold: int, chosen: tuple[int, int]) -> list[Record]:
-        common = {"kind": "run", "problem": known.problem, "data": known.data, "fold": fold}
-        return [{**common, "window": chosen[0], "bits": chosen[1], "run": run} for run in range(self.runs)]
+        window, bits = chosen
+        return tuning.final_places(self, known, fold, window, [bits])
 
     def _runs(self, results: Results, known: Known) -> list[Record]:
         """The runs of a problem that are there."""

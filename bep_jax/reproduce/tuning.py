@@ -78,30 +78,22 @@ class SeriesFlags(training.Network):
 
 
 def tune(flags: SeriesFlags, results: Results, source: Source, fold: int, progress: Callable[[], Any]) -> None:
-    """Sees to it that every entry of the grid has its score; all bits of a window are one program."""
+    """Sees to it that every entry of the grid has its score. Test data are not looked at."""
     for window in source.windows(flags.windows):
+        _complete(flags, results, source, _grid(flags, source.known, fold, (window,)), progress, tune=True)
 
-        def train(places: Sequence[Mapping[str, Any]], window: int = window) -> list[dict[str, Any]]:
-            data = source.training_folds(
-                fold, flags.folds, window, [p["bits"] for p in places], flags.state_width, flags.seed
-            )
-            result = flags.fit(
-                flags.model(flags.state_width, flags.state_width, source.num_classes),
-                flags.rule(flags.gate),
-                data,
-                epochs=flags.tune_epochs,
-                batch_size=training.batch_size(data.train_y.shape[1], flags.batches),
-                # The same seeds for all bits and windows: they differ in nothing else.
-                seeds=[p["run"] for p in places],
-                validation=flags.tune_validation,
-                progress=progress,
-            )
-            return [
-                {**training.numbers(result, s, test=False), "num_steps": source.known.num_steps}
-                for s in range(len(places))
-            ]
 
-        complete(results, flags.settings(tune=True), _grid(flags, source.known, fold, (window,)), train)
+def final(
+    flags: SeriesFlags, results: Results, source: Source, places: Sequence[Record], progress: Callable[[], Any]
+) -> None:
+    """Sees to it that these runs are there, places of one fold and window. They are the ones that see test data."""
+    _complete(flags, results, source, places, progress, tune=False)
+
+
+def final_places(flags: SeriesFlags, known: Known, fold: int, window: int, bits: Sequence[int]) -> list[Record]:
+    """``flags.runs`` runs for each entry of ``bits``."""
+    place = {"kind": "run", "problem": known.problem, "data": known.data, "window": window}
+    return [{**place, "bits": b, "fold": fold, "run": run} for b in bits for run in range(flags.runs)]
 
 
 def choice(flags: SeriesFlags, results: Results, known: Known, fold: int) -> tuple[int, int] | None:
@@ -163,17 +155,48 @@ def each_problem(
         raise ValueError(f"reproduce: {who}: {len(failed)} of {len(names)} problems failed:{lines}")
 
 
-def _grid(flags: SeriesFlags, known: Known, fold: int, windows: Sequence[int]) -> list[Record]:
-    return [
-        {
-            "kind": "tune",
-            "problem": known.problem,
-            "data": known.data,
-            "window": window,
-            "bits": bits,
-            "fold": fold,
-            "run": run,
+def _complete(
+    flags: SeriesFlags,
+    results: Results,
+    source: Source,
+    places: Sequence[Record],
+    progress: Callable[[], Any],
+    *,
+    tune: bool,
+) -> None:
+    """Trains what is missing of one fold and window, whatever its bits: one program."""
+    settings = flags.settings(tune=tune)
+
+    def train(missing: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        fold, window = missing[0]["fold"], missing[0]["window"]
+        width, bits = flags.state_width, [place["bits"] for place in missing]
+        data = source.fold(fold, flags.folds, window, bits, width, flags.seed, test=not tune)
+        result = flags.fit(
+            flags.model(width, width, source.num_classes),
+            flags.rule(flags.gate),
+            data,
+            epochs=settings["epochs"],
+            batch_size=training.batch_size(data.train_y.shape[1], flags.batches),
+            # The same seeds for all windows and bits: they differ in nothing else.
+            seeds=[place["run"] for place in missing],
+            validation=settings["validation"],
+            progress=progress,
+        )
+        sizes = {
+            "num_train": data.train_y.shape[1],
+            **({} if tune else {"num_test": data.test_y.shape[1]}),
+            "num_steps": source.known.num_steps,
+            "num_classes": source.num_classes,
         }
+        return [{**training.numbers(result, s, test=not tune), **sizes} for s in range(len(missing))]
+
+    complete(results, settings, places, train)
+
+
+def _grid(flags: SeriesFlags, known: Known, fold: int, windows: Sequence[int]) -> list[Record]:
+    place = {"kind": "tune", "problem": known.problem, "data": known.data}
+    return [
+        {**place, "window": window, "bits": bits, "fold": fold, "run": run}
         for window in windows
         for bits in dict.fromkeys(flags.bits)
         for run in range(flags.tune_runs)

@@ -1,0 +1,78 @@
+"""How long training programs take to trace and compile, from empty caches."""
+
+import time
+
+import jax
+import numpy as np
+
+from benchmarks import programs, timing
+from benchmarks.report import Column, Report
+from benchmarks.timing import Spread
+
+# Seconds, of the whole of `fit`: MLP, RNN. A scan of steps is most of that.
+TARGETS = {"mlp": 10.0, "rnn": 15.0}
+
+COLUMNS = (
+    Column("name", "scan of steps"),
+    Column("program", "program"),
+    Column("seeds", "seeds"),
+    Column("trace", "trace, s", 2),
+    Column("compile", "compile, s", 2),
+    Column("total", "both, s", 2),
+    Column("limit", "limit of a whole fit, s", 0),
+)
+
+
+def run(options, clock: timing.Clock) -> Report:
+    """Compiles every program again and again; the clock only says how often, and how busy the machine was."""
+    report = Report(
+        "Compile time",
+        ("Tracing and lowering, then compilation, of a scan over training steps; all caches are emptied before each.",),
+        COLUMNS,
+    )
+    if options.quick:
+        mlp = programs.mlp(5, widths=(15, 15), num_inputs=40, group_size=5, steps=2)
+        rnn = programs.rnn(5, width=15, num_inputs=4, time_steps=3, group_size=5, steps=2)
+    else:
+        mlp, rnn = programs.mlp(100), programs.rnn(100)
+    compiler_options = next(iter(timing.compiler_options().values()))
+    cases = {}
+    for kind, problem in (("mlp", mlp), ("rnn", rnn)):
+        if options.only in problem.name:
+            for seeds in (None, 2 if options.quick else 8):
+                cases[kind, problem, "bep.step", seeds] = programs.binary(problem)
+            cases[kind, problem, "float32", None] = programs.straight_through(problem)
+    seconds: dict = {case: [] for case in cases}
+    for _ in range(clock.repetitions):
+        for case, program in cases.items():
+            _, problem, _, seeds = case
+            function, state, data = programs.compiled(program, problem, seeds, compiler_options)
+            jax.block_until_ready(state)
+            jax.clear_caches()
+            seconds[case].append(_compile(clock, function, state, data))
+    for (kind, problem, name, seeds), samples in seconds.items():
+        trace, compiled = np.array(samples).T
+        report.add(
+            {
+                "name": problem.name,
+                "program": name,
+                "seeds": seeds or 1,
+                "trace": Spread.of(trace),
+                "compile": Spread.of(compiled),
+                "total": Spread.of(trace + compiled),
+                "limit": TARGETS[kind] if name == "bep.step" else None,
+            }
+        )
+    return report
+
+
+def _compile(clock: timing.Clock, function, state, data) -> tuple[float, float]:
+    now = time.process_time if clock.uses_cpu_time else time.perf_counter
+    wall, cpu = time.perf_counter(), time.process_time()
+    start = now()
+    lowered = function.lower(state, data)
+    middle = now()
+    lowered.compile()
+    end = now()
+    clock.wall, clock.cpu = clock.wall + time.perf_counter() - wall, clock.cpu + time.process_time() - cpu
+    return middle - start, end - middle

@@ -1,0 +1,142 @@
+"""The three integer products beside XLA's float32 and int8 dots of the same shape, and a C kernel as the roofline."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from benchmarks import roofline, timing
+from benchmarks.report import Column, Report
+from benchmarks.timing import Case, Spread
+from bep_jax import bits, products
+
+# batch, neurons, inputs
+SHAPES = (
+    (100, 525, 784),
+    (256, 1035, 1035),
+    *((batch, width, width) for width in (255, 525, 1035, 2070, 4096) for batch in (100, 256, 512)),
+)
+QUICK = ((5, 33, 40),)
+# Times faster than the float32 dot: good, beyond. For 256 × 1035 × 1035.
+TARGETS = {"forward": (18.0, 22.0), "backward": (13.0, 17.0), "outer": (12.0, 17.0)}
+
+COLUMNS = (
+    Column("product", "product"),
+    Column("shape", "batch × neurons × inputs"),
+    Column("bep_gmac", "bep_jax, GMAC/s"),
+    Column("float32_gmac", "float32 dot"),
+    Column("int8_gmac", "int8 dot"),
+    Column("c_gmac", "C kernel"),
+    Column("ratio_float32", "against float32", 1, "×"),
+    Column("ratio_int8", "against int8", 1, "×"),
+    Column("of_roofline", "of the C kernel, %"),
+    Column("good", "good", 0, "×"),
+    Column("beyond", "beyond", 0, "×"),
+)
+
+
+def run(options, clock: timing.Clock) -> Report:
+    """Measures every product at every shape."""
+    report = Report(
+        "The three products of binary training",
+        (
+            "GMAC/s: 10⁹ multiply-accumulates of ±1 a second, from the median. Each call is one compiled program, its "
+            "dispatch included (the empty call in the JSON file). Every XLA program is compiled with and without "
+            "512-bit vectors, the dots with their second operand as it is and transposed; the fastest counts.",
+        ),
+        COLUMNS,
+    )
+    native = roofline.build()
+    shapes = QUICK if options.quick else tuple(dict.fromkeys(SHAPES))
+    for batch, neurons, inputs in shapes:
+        for product in ("forward", "backward", "outer"):
+            name = f"{product} {batch} × {neurons} × {inputs}"
+            if options.only in name:
+                report.add(_measure(clock, native, product, batch, neurons, inputs))
+    return report
+
+
+def _measure(clock, native, product: str, batch: int, neurons: int, inputs: int) -> dict:
+    packed, left, right = operands(product, batch, neurons, inputs)
+    expected = np.asarray(left, np.float32) @ np.asarray(right, np.float32)
+    binary = {
+        "forward": lambda w, a: products.forward(w, a, inputs),
+        "backward": products.backward,
+        "outer": products.outer,
+    }[product]
+    cases: dict[str, Case] = {}
+
+    def add(name, function, *args):
+        for label, compiler_options in timing.compiler_options().items():
+            compiled = jax.jit(function, compiler_options=compiler_options)
+            if not np.array_equal(np.asarray(compiled(*args)), expected):
+                raise AssertionError(f"products: {name} of {product} {expected.shape} is wrong")
+            cases[f"{name}, {label}"] = Case(functools.partial(compiled, *args))
+
+    add("bep_jax", binary, *packed)
+    for dtype in ("float32", "int8"):
+        a, b = jnp.asarray(left, dtype), jnp.asarray(right, dtype)
+        wide = jnp.float32 if dtype == "float32" else jnp.int32
+
+        def dot(x, y, axis, wide=wide):
+            return lax.dot_general(x, y, (((1,), (axis,)), ((), ())), preferred_element_type=wide)
+
+        add(f"{dtype} plain", lambda x, y, dot=dot: dot(x, y, 0), a, b)
+        add(f"{dtype} transposed", lambda x, y, dot=dot: dot(x, y, 1), a, b.T.copy())
+    nothing = jax.jit(lambda *words: jnp.uint32(1))
+    cases["empty call"] = Case(lambda: nothing(*packed))
+    if native is not None:
+        # Its rows are contiguous in all three products.
+        first = packed[0].T if product == "backward" else packed[0]
+        call, out = native.prepare(product, (first, *packed[1:]), inputs)
+        call()
+        if not np.array_equal(out, expected):
+            raise AssertionError(f"products: the C kernel of {product} {expected.shape} is wrong")
+        cases["C kernel"] = Case(call)
+
+    samples = clock.measure(cases)
+    best = {name: timing.fastest(samples, name) for name in ("bep_jax", "float32", "int8", "C kernel")}
+    macs = batch * neurons * inputs
+
+    def rate(name):
+        return macs / float(np.median(samples[best[name]])) / 1e9 if best[name] else None
+
+    of_roofline = timing.ratio(samples, best["C kernel"], best["bep_jax"])
+    good, beyond = TARGETS[product] if (batch, neurons, inputs) == (256, 1035, 1035) else (None, None)
+    return {
+        "product": product,
+        "shape": f"{batch} × {neurons} × {inputs}",
+        "bep_gmac": rate("bep_jax"),
+        "float32_gmac": rate("float32"),
+        "int8_gmac": rate("int8"),
+        "c_gmac": rate("C kernel"),
+        "ratio_float32": timing.ratio(samples, best["float32"], best["bep_jax"]),
+        "ratio_int8": timing.ratio(samples, best["int8"], best["bep_jax"]),
+        "of_roofline": of_roofline.scaled(100) if of_roofline else None,
+        "good": good,
+        "beyond": beyond,
+        "fastest": best,
+        "microseconds": {name: Spread.of(values).scaled(1e6) for name, values in samples.items()},
+    }
+
+
+def operands(product: str, batch: int, neurons: int, inputs: int) -> tuple[tuple, np.ndarray, np.ndarray]:
+    """Random operands: packed for `bep_jax.products`, and as the two int8 factors of the same matrix product."""
+    rng = np.random.default_rng(0)
+
+    def signs(*shape):
+        return rng.integers(0, 2, shape).astype(np.int8) * np.int8(2) - np.int8(1)
+
+    def pack(values):
+        return bits.pack(jnp.asarray(values))
+
+    if product == "forward":
+        w, a = signs(neurons, inputs), signs(batch, inputs)
+        return (pack(w), pack(a).T.copy()), w, a.T
+    if product == "backward":
+        w, t, gate = signs(inputs, neurons), signs(batch, neurons), signs(batch, neurons) > 0
+        return (pack(w).T.copy(), pack(t).T.copy(), pack(gate).T.copy()), w, (t * gate).T
+    t, mask, a = signs(neurons, batch), rng.random((neurons, batch)) < 0.1, signs(inputs, batch)
+    return (pack(mask), pack(t), pack(a).T.copy()), t * mask, a.T
