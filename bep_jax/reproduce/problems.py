@@ -52,9 +52,9 @@ class Source:
     ) -> Arrays:
         """One fold as the test part, once for each entry of ``bits`` along a leading axis.
 
-        Each is what ``load("ucr/...", fold=fold, ...)`` gives with the same arguments; encoders are
-        fitted on the other folds. With ``test=False`` the test
-        part is not encoded; in its place stands a training series, because `fit` wants one.
+        Each is what ``load("ucr/...", fold=fold, ...)`` gives with the same arguments; encoders are fitted on the other
+        folds. With ``test=False`` the test part is not encoded; in its place stands a training series, because `fit`
+        wants one.
         """
         parts = series.split_problem(self._problem, window, fold, folds, seed)
         if not test:

@@ -91,14 +91,16 @@ def lines_picture(
     xlabel: str,
     *,
     ticks: Sequence[float] = (),
+    ylabel: str = "validation accuracy (%)",
 ) -> bytes:
-    """Validation accuracy over a setting, on a logarithmic axis.
+    """Accuracy over a setting, on a logarithmic axis.
 
     Args:
       ours: line -> setting -> mean and std in percent: filled points, solid lines.
       theirs: line -> setting -> percent, the paper's: open points, dashed lines.
       xlabel: the setting.
       ticks: where to mark it; by default where matplotlib does.
+      ylabel: which accuracy.
 
     Returns:
       A PNG file.
@@ -118,7 +120,7 @@ def lines_picture(
     if ticks:
         axes.set_xticks(list(ticks), [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()
-    axes.set(xlabel=xlabel, ylabel="validation accuracy (%)")
+    axes.set(xlabel=xlabel, ylabel=ylabel)
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
     axes.grid(color="#dddddd", linewidth=0.6)
     tidy(axes)

@@ -23,7 +23,10 @@ except ImportError:  # Windows: no lock, one process at a time
 
 Record = dict[str, Any]
 # The fields of a line that say which run it is; the others are results.
-PLACE = ("kind", "problem", "data", "window", "bits", "gate", "horizon", "fold", "run")
+PLACE = (
+    *("kind", "problem", "data", "window", "bits", "gate", "horizon", "fold", "run"),
+    *("split", "widths", "margin", "group_size", "reinforcement", "batch_size"),
+)
 
 
 class Results:

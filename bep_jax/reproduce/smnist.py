@@ -21,8 +21,8 @@ from bep_jax.rule import thresholds
 _IMAGES = 60_000  # in the training file
 PROTOCOL = f"""\
 Sequential MNIST. Accuracy in percent, mean ± standard deviation over runs. The paper reports validation accuracies;
-ours are means of the last {training.TAIL} epochs, on training images that are held out. Test accuracy is that of the official
-test file, after the last epoch."""
+ours are means of the last {training.TAIL} epochs, on training images that are held out. Test accuracy is that of the
+official test file, after the last epoch."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,8 +61,7 @@ class ImageFlags(training.Network):
     def check(self, who: str, gates: Sequence[float], **counts: int | Sequence[int]) -> None:
         names = ("images", "state_width", "epochs", "batch_size", "runs")
         training.check_counts(who, **{name: getattr(self, name) for name in names}, **counts)
-        if not 0 < self.validation < 1:
-            raise ValueError(f"reproduce: {who}: --validation must be a fraction in (0, 1), got {self.validation}.")
+        training.check_fraction(who, validation=self.validation)
         self.check_network(self.state_width, gates)
 
     def place(self, window: int, horizon: int, gate: float, run: int) -> Record:

@@ -14,8 +14,8 @@ from bep_jax.reproduce.results import Record, Results
 
 _PROTOCOL = f"""\
 Accuracy in percent by thermometer bits, mean ± standard deviation over folds × runs, and the paper's. The paper reports
-validation accuracies; ours are means of the last {training.TAIL} epochs, on a part of the training folds that is held out. The
-window is chosen in each fold, on a held-out part of its training folds."""
+validation accuracies; ours are means of the last {training.TAIL} epochs, on a held-out part of the training folds. The window is
+chosen in each fold, on a held-out part of its training folds."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,8 +36,7 @@ class Table3(tuning.SeriesFlags):
     def run(self) -> None:
         """Runs what is missing and writes the table."""
         self.check("table3")
-        if not 0 < self.validation < 1:
-            raise ValueError(f"reproduce: table3: --validation must be a fraction in (0, 1), got {self.validation}.")
+        training.check_fraction("table3", validation=self.validation)
         names = problems.find(self.problems, self.data_dir, tuple(paper.TABLE3))
         results = Results(self.out / report.RESULTS)
         tuned = len(set(self.windows)) * self.tune_epochs

@@ -120,6 +120,14 @@ def check_counts(who: str, **counts: int | Sequence[int]) -> None:
             raise ValueError(f"reproduce: {who}: {flag} takes integers of at least 1, got {list(values)}.")
 
 
+def check_fraction(who: str, **fractions: float) -> None:
+    """Raises ValueError for a flag that is not between 0 and 1."""
+    for name, value in fractions.items():
+        if not 0 < value < 1:
+            flag = "--" + name.replace("_", "-")
+            raise ValueError(f"reproduce: {who}: {flag} must be a fraction in (0, 1), got {value}.")
+
+
 def numbers(result: Result, s: int, *, test: bool = True) -> dict[str, Any]:
     """What a line of the results file says about network ``s``; ``test=False`` leaves test data out.
 

@@ -73,7 +73,9 @@ class SeriesFlags(training.Network):
             batches=self.batches,
             state_width=self.state_width,
         )
-        training.check_counts(who, folds=self.folds - 1)
+        if self.folds < 2:
+            raise ValueError(f"reproduce: {who}: --folds must be at least 2, got {self.folds}.")
+        training.check_fraction(who, tune_validation=self.tune_validation)
         self.check_network(self.state_width, [self.gate])
 
 
