@@ -1,6 +1,7 @@
 """The flags of ``python -m bep_jax train``, in groups, and the `Plan` that they come to.
 
-The defaults are those of `Rule` and `fit`, or the paper's where data or network decide them.
+The defaults are those of `fit`; of the rule, the paper's for recurrent networks, and for multilayer perceptrons what
+`python -m bep_jax reproduce figure2` found best on validation data.
 """
 
 import dataclasses
@@ -73,11 +74,16 @@ class Network:
 class RuleFlags:
     """How it learns."""
 
-    margin: Annotated[float, arg(metavar="R")] = 0.5
+    margin: Annotated[
+        float | None, arg(metavar="R", help_behavior_hint="(default: 1 for random-prototypes, else 0.5)")
+    ] = None
     """r in (0, 1]: a sample learns while its margin is below r times the width of the last layer."""
-    gate: Annotated[float, arg(metavar="NU")] = 0.05
+    gate: Annotated[float | None, arg(metavar="NU", help_behavior_hint="(default: mlp 0.2, rnn 0.05)")] = None
     """ν, at least 0: a neuron passes errors down while its |sum| is at most ν times its number of inputs."""
-    group_size: Annotated[tuple[int, ...], arg(metavar="N [N ...]")] = (15,)
+    group_size: Annotated[
+        tuple[int, ...] | None,
+        arg(metavar="N [N ...]", help_behavior_hint="(default: the first divisor of a width from 35 up, rnn 15)"),
+    ] = None
     """γ, one for all layers or one a layer: of so many neurons at most one learns per sample. Must divide the width."""
     reinforcement: Annotated[float, arg(metavar="P")] = 0.5
     """p_r in [0, 1]: how often a weight is pushed away from zero."""
@@ -207,9 +213,9 @@ def make_plan(data: Data, network: Network, flags: RuleFlags, training: Training
     input_bits, hidden_bits = _bits(data, flags, series)
     width = data.width if data.width is not None else (widths[0] if series else 0)
     rule = Rule(
-        margin=flags.margin,
-        gate=flags.gate,
-        group_size=_group_size(flags.group_size, widths),
+        margin=(1.0 if data.dataset == "random-prototypes" else 0.5) if flags.margin is None else flags.margin,
+        gate=(0.2 if kind == "mlp" else 0.05) if flags.gate is None else flags.gate,
+        group_size=_group_size(flags.group_size or _usual_group_size(kind, widths), widths),
         reinforcement=flags.reinforcement,
         bits=hidden_bits,
     )
@@ -267,6 +273,11 @@ def _bits(data: Data, flags: RuleFlags, series: bool) -> tuple[int | None, int]:
             )
         input_bits, hidden_bits = (flags.bits, hidden_bits) if series else (input_bits, flags.bits)
     return input_bits, 16 if hidden_bits is None else hidden_bits
+
+
+def _usual_group_size(kind: str, widths: tuple[int, ...]) -> tuple[int, ...]:
+    least = 15 if kind == "rnn" else 35
+    return tuple(next(size for size in range(min(least, width), width + 1) if width % size == 0) for width in widths)
 
 
 def _group_size(sizes: tuple[int, ...], widths: tuple[int, ...]) -> int | tuple[int, ...]:

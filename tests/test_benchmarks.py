@@ -28,26 +28,23 @@ def benchmarks():
 @pytest.mark.parametrize("command", ["products", "step", "profile", "compile"])
 def test_subcommand_writes_its_report(benchmarks, command, tmp_path):
     arguments = [command, "--quick", "--repetitions", "1", "--seconds", "0", "--core", "-1", "--out", str(tmp_path)]
+    arguments += [] if command == "products" else ["--only", "MLP"]  # compilation is what takes the time
     assert benchmarks("__main__").main(arguments) == 0
     record = json.loads((tmp_path / f"{command}.json").read_text())
     assert record["command"] == command and record["rows"]
     assert set(record["versions"]) == {"python", "jax", "jaxlib", "optax", "numpy"}
     assert record["machine"]["cores"] >= 1 and record["machine"]["pinned_core"] is None
     assert record["settings"]["quick"] and record["settings"]["clock"] == "wall time"
+    if command == "step":
+        one, several = record["rows"]
+        assert one["seeds"] == 1 and several["seeds"] == 2
+        assert one["ratio"]["median"] > 0 and several["per_seed"]["median"] > 0
     text = (tmp_path / f"{command}.md").read_text()
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert len(rows) == 1 + len(record["rows"])
     assert len({line.count("|") for line in rows}) == 1
     assert "Quick run" in text and f"python -m benchmarks {command}" in text
     assert sorted(p.name for p in tmp_path.iterdir()) == [f"{command}.json", f"{command}.md"]
-
-
-def test_steps_report_ratios(benchmarks, tmp_path):
-    arguments = ["step", "--quick", "--repetitions", "1", "--seconds", "0", "--core", "-1", "--only", "mlp"]
-    assert benchmarks("__main__").main([*arguments, "--out", str(tmp_path)]) == 0
-    one, several = json.loads((tmp_path / "step.json").read_text())["rows"]
-    assert one["seeds"] == 1 and several["seeds"] == 2
-    assert one["ratio"]["median"] > 0 and several["per_seed"]["median"] > 0
 
 
 def test_profile_finds_the_kernels_of_the_step(benchmarks):

@@ -52,9 +52,11 @@ def problem(tmp_path):
 
 
 def test_flags_have_the_defaults_of_the_library():
-    rule, fit = bep.Rule(), inspect.signature(bep.fit).parameters
+    fit = inspect.signature(bep.fit).parameters
     plan = flags.make_plan(flags.Data(), flags.Network(), flags.RuleFlags(), flags.Training())
-    assert plan.rule == rule
+    assert plan.rule == bep.Rule(margin=1.0, gate=0.2, group_size=(35, 35))
+    series = flags.make_plan(flags.Data(dataset="ucr/Any"), flags.Network(), flags.RuleFlags(), flags.Training())
+    assert series.rule == bep.Rule(group_size=(15, 15)), "the paper's"
     for name in ("epochs", "seeds", "validation", "patience", "scale"):
         assert getattr(flags.Training(), name) == fit[name].default
     assert (

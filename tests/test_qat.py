@@ -199,8 +199,8 @@ def test_vmap_over_seeds_and_learning_rates_is_a_loop(model, batch_norm):
         variables = qat.init(key, model, batch_norm=batch_norm, num_steps=STEPS)
         return step(model, adam, variables, adam.init(variables.trained), x, y)
 
-    mapped = jax.jit(jax.vmap(run))(keys, rates)
-    loop = [jax.jit(run)(key, rate) for key, rate in zip(keys, rates, strict=True)]
+    mapped, single = jax.jit(jax.vmap(run))(keys, rates), jax.jit(run)
+    loop = [single(key, rate) for key, rate in zip(keys, rates, strict=True)]
     chex.assert_trees_all_close(mapped, jax.tree.map(lambda *a: jnp.stack(a), *loop), rtol=1e-3, atol=1e-5)
     assert len({float(r) for r in mapped[1].hyperparams["learning_rate"]}) == 3
 

@@ -323,6 +323,8 @@ def test_problems_are_found(data_dir):
         ("table1", {"windows": ()}, "--windows takes integers of at least 1"),
         ("table1", {"runs": 0}, "--runs takes integers of at least 1"),
         ("table1", {"group_size": (4,)}, "must divide every width"),
+        ("table1", {"folds": 1}, "--folds must be at least 2"),
+        ("table1", {"tune_validation": 0.0}, "--tune-validation must be a fraction"),
         ("table3", {"validation": 0.0}, "--validation must be a fraction"),
         ("figure3", {"gates": (-1.0,)}, "gate must be at least 0"),
         ("figure8", {"horizons": (0,)}, "--horizons takes integers of at least 1"),
