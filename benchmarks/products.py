@@ -54,11 +54,11 @@ def run(options, clock: timing.Clock) -> Report:
         for product in ("forward", "backward", "outer"):
             name = f"{product} {batch} × {neurons} × {inputs}"
             if options.only in name:
-                report.add(_measure(clock, native, product, batch, neurons, inputs))
+                report.add(_measure(options, clock, native, product, batch, neurons, inputs))
     return report
 
 
-def _measure(clock, native, product: str, batch: int, neurons: int, inputs: int) -> dict:
+def _measure(options, clock, native, product: str, batch: int, neurons: int, inputs: int) -> dict:
     packed, left, right = operands(product, batch, neurons, inputs)
     expected = np.asarray(left, np.float32) @ np.asarray(right, np.float32)
     binary = {
@@ -69,7 +69,7 @@ def _measure(clock, native, product: str, batch: int, neurons: int, inputs: int)
     cases: dict[str, Case] = {}
 
     def add(name, function, *args):
-        for label, compiler_options in timing.compiler_options().items():
+        for label, compiler_options in timing.compiler_options(options.quick).items():
             compiled = jax.jit(function, compiler_options=compiler_options)
             if not np.array_equal(np.asarray(compiled(*args)), expected):
                 raise AssertionError(f"products: {name} of {product} {expected.shape} is wrong")

@@ -52,12 +52,13 @@ def run(options, clock: timing.Clock) -> Report:
         problems = {"mlp 100": programs.mlp(100), "mlp 256": programs.mlp(256), "rnn 100": programs.rnn(100)}
     for key, problem in problems.items():
         if options.only in key or options.only in problem.name:
-            report.add(_one_seed(clock, problem, TARGETS[key]))
-            report.add(_seeds(clock, problem, 2 if options.quick else SEEDS))
+            choices = timing.compiler_options(options.quick)
+            report.add(_one_seed(clock, problem, choices, TARGETS[key]))
+            report.add(_seeds(clock, problem, choices, 2 if options.quick else SEEDS))
     return report
 
 
-def _one_seed(clock: timing.Clock, problem: Problem, targets: tuple[float, float]) -> dict:
+def _one_seed(clock: timing.Clock, problem: Problem, choices: dict, targets: tuple[float, float]) -> dict:
     forms = {
         "bep": programs.binary(problem),
         "static": programs.binary_static(problem),
@@ -67,7 +68,7 @@ def _one_seed(clock: timing.Clock, problem: Problem, targets: tuple[float, float
     }
     cases = {
         f"{name}, {label}": programs.case(program, problem, options=compiler_options)
-        for label, compiler_options in timing.compiler_options().items()
+        for label, compiler_options in choices.items()
         for name, program in forms.items()
     }
     samples = clock.measure(cases)
@@ -87,9 +88,9 @@ def _one_seed(clock: timing.Clock, problem: Problem, targets: tuple[float, float
     }
 
 
-def _seeds(clock: timing.Clock, problem: Problem, seeds: int) -> dict:
+def _seeds(clock: timing.Clock, problem: Problem, choices: dict, seeds: int) -> dict:
     cases = {}
-    for label, options in timing.compiler_options().items():
+    for label, options in choices.items():
         binary, static = programs.binary(problem), programs.binary_static(problem)
         float32 = programs.straight_through(problem)
         cases[f"single, {label}"] = programs.case(binary, problem, options=options)

@@ -14,8 +14,8 @@ from bep_jax.reproduce.results import Record, Results
 
 _PROTOCOL = f"""\
 Accuracy in percent by thermometer bits, mean ± standard deviation over folds × runs, and the paper's. The paper reports
-validation accuracies; ours are means of the last {training.TAIL} epochs, on a held-out part of the training folds. The window is
-chosen in each fold, on a held-out part of its training folds."""
+validation accuracies; ours are means of the last {training.TAIL} epochs, on a held-out part of the training folds. The
+window is chosen in each fold, on a held-out part of its training folds."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
