@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Every command behind benchmarks/results/figure2: which settings are searched at which point. Resumable.
+set -euo pipefail
+run() { python -m bep_jax reproduce figure2 --out "$(dirname "$0")/results/figure2" --layers 2 --tune-epochs 50 "$@"; }
+
+run --datasets random-prototypes --layer-widths 35 --margins 0.75 1.0 --gates 0.5 --groups 1 \
+    --reinforcements 0.5 1.0 --batch-sizes 25 50
+run --datasets random-prototypes --layer-widths 525 --margins 0.75 1.0 --gates 0.2 0.5 --groups 7 15
+run --datasets fashion-mnist --layer-widths 135 --margins 0.25 0.5 --gates 0.2 0.4 --groups 3 5
+run --datasets fashion-mnist --layer-widths 525 --margins 0.25 0.5 --gates 0.2 0.4 --groups 5 7
+run --datasets mnist --layer-widths 525 --margins 0.25 0.5 --gates 0.2 --groups 5 15
