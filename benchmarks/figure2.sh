@@ -3,8 +3,8 @@
 set -euo pipefail
 run() { python -m bep_jax reproduce figure2 --out "$(dirname "$0")/results/figure2" --layers 2 --tune-epochs 50 "$@"; }
 
-run --datasets random-prototypes --layer-widths 35 --margins 0.75 1.0 --gates 0.5 --groups 1 \
-    --reinforcements 0.5 1.0 --batch-sizes 25 50
+run --datasets random-prototypes --layer-widths 35 --margins 0.5 0.75 --gates 0.5 --groups 1 5 \
+    --reinforcements 0.5 1.0 --batch-sizes 25 50 --patiences 0 3 --tune-runs 3
 run --datasets random-prototypes --layer-widths 525 --margins 0.75 1.0 --gates 0.2 0.5 --groups 7 15
 run --datasets fashion-mnist --layer-widths 135 --margins 0.25 0.5 --gates 0.2 0.4 --groups 3 5
 run --datasets fashion-mnist --layer-widths 525 --margins 0.25 0.5 --gates 0.2 0.4 --groups 5 7

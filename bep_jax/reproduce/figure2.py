@@ -28,11 +28,13 @@ _TUNING_DRAWS = 1000
 # Of the training file, where settings are tuned: neither split tests on them.
 _TUNING_IMAGES = 50_000
 _RULE = ("margin", "gate", "group_size", "reinforcement")
+_CANDIDATE = (*_RULE, "batch_size", "patience")
 _PROTOCOL = """\
 Test accuracy of BEP in percent after the last epoch, mean ± standard deviation over seeds. Settings are those with the
 best validation accuracy (mean of the last 5 epochs and of the tuning runs) among all that the results file records;
 images are tuned on held-out parts of the first 50,000 of the training file, prototypes on draws of their own. The
-tested networks then train on the whole training part, group sizes fixed."""
+tested networks then train on the whole training part with group sizes fixed or, where a patience was chosen, with a
+tenth held out to grow them."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,6 +63,8 @@ class Figure2:
     """Candidates for p_r."""
     batch_sizes: Annotated[tuple[int, ...], arg(metavar="N [N ...]")] = (100,)
     """Candidates for the batch size."""
+    patiences: Annotated[tuple[int, ...], arg(metavar="EPOCHS [EPOCHS ...]")] = (0,)
+    """Candidates for the epochs without improvement after which groups grow; 0 for never."""
     tune_epochs: Annotated[int, arg(metavar="N")] = 30
     """Epochs of a tuning run."""
     tune_runs: Annotated[int, arg(metavar="N")] = 2
@@ -117,18 +121,23 @@ class Figure2:
 
     def _candidates(self, width: int) -> Iterator[Record]:
         sizes = sorted({width // g for g in self.groups if width % g == 0})
-        for values in itertools.product(self.margins, self.gates, sizes, self.reinforcements, self.batch_sizes):
-            yield dict(zip((*_RULE, "batch_size"), values, strict=True))
+        rules = (self.margins, self.gates, sizes, self.reinforcements)
+        for values in itertools.product(*rules, self.batch_sizes, self.patiences):
+            candidate = dict(zip(_CANDIDATE, values, strict=True))
+            if candidate["patience"] == 0 or candidate["group_size"] < width:  # a whole layer cannot grow
+                yield candidate
 
     def _tune(self, results: Results, point: Record) -> None:
-        for batch_size in self.batch_sizes:
+        # One fit trains all candidates that share what `fit` cannot map over.
+        for batch_size, patience in itertools.product(self.batch_sizes, self.patiences):
             places = [
                 {"kind": "tune", **point, **candidate, "run": run}
                 for candidate in self._candidates(point["widths"][0])
                 for run in range(self.tune_runs)
-                if candidate["batch_size"] == batch_size
+                if (candidate["batch_size"], candidate["patience"]) == (batch_size, patience)
             ]
-            complete(results, self._tune_settings(), places, self._tune_fit)
+            if places:
+                complete(results, self._tune_settings(), places, self._tune_fit)
 
     def _tune_fit(self, places: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         name, runs = places[0]["problem"], [place["run"] for place in places]
@@ -151,12 +160,12 @@ class Figure2:
         wanted = {"kind": "tune", "problem": point["problem"], "widths": list(point["widths"])}
         for record in results:
             if all(record.get(k) == v for k, v in wanted.items()) and record["settings"] == self._tune_settings():
-                candidate = tuple(record[name] for name in (*_RULE, "batch_size"))
+                candidate = tuple(record[name] for name in _CANDIDATE)
                 scores.setdefault(candidate, []).append(record["validation_accuracy"])
         if not scores:
             return None
         best = max(scores, key=lambda candidate: sum(scores[candidate]) / len(scores[candidate]))
-        return dict(zip((*_RULE, "batch_size"), best, strict=True))
+        return dict(zip(_CANDIDATE, best, strict=True))
 
     def _places(self, results: Results, point: Mapping[str, Any]) -> list[Record]:
         candidate = self.chosen(results, point)
@@ -166,7 +175,8 @@ class Figure2:
         def train(places: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             runs = [place["run"] for place in places]
             data = self._load(point["problem"], point["split"], runs if point["problem"] == _DRAWN else self.seed)
-            result = self._fit(places, data, runs, self.epochs, 0.0)
+            held_out = self.tune_validation if places[0]["patience"] else 0.0
+            result = self._fit(places, data, runs, self.epochs, held_out)
             return [training.numbers(result, s) for s in range(len(places))]
 
         complete(results, self._settings(), self._places(results, point), train)
@@ -191,7 +201,7 @@ class Figure2:
             seeds=seeds,
             key=jax.random.key(self.seed),
             validation=held,
-            patience=None,
+            patience=places[0]["patience"] or None,
             progress=False,
         )
         if not result.history or result.history["train_accuracy"].shape[1] < epochs:
@@ -225,7 +235,7 @@ def _accuracy(records: Sequence[Record]) -> tuple[float, float]:
 
 
 def _table(found: Mapping[tuple[str, str, int, int], tuple[Record, list[Record]]]) -> str:
-    header = ("data", "split", "layers", "width", "ours", "paper", "r", "ν", "γ", "p_r", "batch", "runs")
+    header = ("data", "split", "layers", "width", "ours", "paper", "r", "ν", "γ", "p_r", "batch", "patience", "runs")
     rows = []
     for (name, split, depth, width), (first, records) in found.items():
         mean, std = _accuracy(records)
@@ -234,7 +244,7 @@ def _table(found: Mapping[tuple[str, str, int, int], tuple[Record, list[Record]]
             (
                 *(name, "" if name == _DRAWN else split, str(depth), str(width), f"{mean:.2f} ± {std:.2f}"),
                 "" if theirs is None else f"{theirs:.2f}",
-                *(f"{first[k]:g}" for k in (*_RULE, "batch_size")),
+                *(f"{first[k]:g}" for k in _CANDIDATE),
                 str(len(records)),
             )
         )
