@@ -113,11 +113,11 @@ def fit(
     key = jax.random.key(0) if key is None else key
 
     programs = _programs(model, batch_size, float(scale), num_samples, num_held_out, data_axis, mapped_limits)
-    state, train_rows, held_out = programs.start(key, np.asarray(seeds, np.uint32), limits)
     arrays = jax.device_put(arrays)
     schedule = _Schedule(model, limits.group_size, patience if num_held_out else None)
     columns: list[dict[str, np.ndarray]] = []
     with _interruptible() as interrupted, tqdm(total=epochs, unit="epoch", disable=not progress) as bar:
+        state, train_rows, held_out = programs.start(key, np.asarray(seeds, np.uint32), limits)
         with contextlib.suppress(KeyboardInterrupt):
             while len(columns) < epochs and not interrupted():
                 used = limits._replace(group_size=jnp.asarray(schedule.sizes, jnp.int32))
