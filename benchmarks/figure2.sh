@@ -5,6 +5,8 @@ run() { python -m bep_jax reproduce figure2 --out "$(dirname "$0")/results/figur
 
 run --datasets random-prototypes --layer-widths 35 --margins 0.5 0.75 --gates 0.5 --groups 1 5 \
     --reinforcements 0.5 1.0 --batch-sizes 25 50 --patiences 0 3 --tune-runs 3
+run --datasets random-prototypes --layer-widths 35 --margins 0.5 0.75 --gates 0.35 0.5 0.7 --groups 5 \
+    --reinforcements 0.75 1.0 --batch-sizes 50 --patiences 2 3 5 --tune-runs 3
 run --datasets random-prototypes --layer-widths 525 --margins 0.75 1.0 --gates 0.2 0.5 --groups 7 15
 run --datasets fashion-mnist --layer-widths 135 --margins 0.25 0.5 --gates 0.2 0.4 --groups 3 5
 run --datasets fashion-mnist --layer-widths 525 --margins 0.25 0.5 --gates 0.2 0.4 --groups 5 7
