@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from bep_jax import bits, products
@@ -125,7 +126,15 @@ def backward(
       >>> bep.bits.unpack(signals.layers[0].desired, num_bits=15).shape
       (3, 15)
     """
-    check_labels("backward", model, logits.shape[0], y, where)
+    check_model("backward", model)
+    batch = residuals[-1].preactivations.shape[-1]
+    if logits.shape != (batch, model.num_classes) or logits.dtype != jnp.int32:
+        raise ValueError(
+            f"backward: logits must be int32 ({batch}, {model.num_classes}), from forward, got {logits.dtype} "
+            f"{logits.shape}."
+        )
+    check_labels("backward", model, batch, y, where)
+    y = _labels(model, y)
     active, layers = _backward(model, limits_of(model, rule), params, residuals, logits.T, y, where)
     return NetworkSignals(active, jax.tree.map(lambda words: jnp.moveaxis(words, -1, 0), layers))
 
@@ -175,7 +184,7 @@ def update_operands(
     """`updates` before its last product: per matrix the packed `Operands`, and `Stats`. ``who`` names the caller."""
     check_inputs(who, model, params, x)
     check_labels(who, model, x.shape[0], y, where)
-    x, y, where = _whole_vectors(x, y, where)
+    x, y, where = _whole_vectors(x, _labels(model, y), where)
     scores, residuals = _forward(model, params, x)
     active, layers = _backward(model, limits_of(model, rule), params, residuals, scores, y, where)
     operands = tuple(
@@ -183,12 +192,19 @@ def update_operands(
         for layer, kept, signals in zip(model.layers, residuals, layers, strict=True)
         for operand in layer.operands(kept, signals)
     )
-    correct = lax.argmax(scores, 0, jnp.int32) == y.astype(jnp.int32)
+    correct = lax.argmax(scores, 0, jnp.int32) == y
     return operands, Stats(
         active=jnp.sum(active, dtype=jnp.int32),
         correct=jnp.sum(correct if where is None else correct & where, dtype=jnp.int32),
         winners=jnp.stack([jnp.sum(lax.population_count(s.winners), dtype=jnp.int32) for s in layers]),
     )
+
+
+def _labels(model: Model, y: jax.Array) -> jax.Array:
+    """Labels as int32; one out of range becomes -1 whatever its type, which no class is."""
+    y = y if y.dtype.itemsize >= 4 else y.astype(jnp.int32)
+    known = (y >= 0) & (y < model.num_classes)
+    return jnp.where(known, y, jnp.zeros_like(y)).astype(jnp.int32) - (~known).astype(jnp.int32)
 
 
 def _whole_vectors(x: jax.Array, y: jax.Array, where: jax.Array | None):
@@ -212,7 +228,7 @@ def _forward(model: Model, params: Params, x: jax.Array) -> tuple[jax.Array, tup
 
 def _backward(model, limits, params, residuals, scores, y, where) -> tuple[jax.Array, tuple[Signals, ...]]:
     """Active samples ``[B]`` and the signals of each layer, in the kernels' layout; ``scores [C, B]``."""
-    active, desired = _targets(scores, params.classifier, y.astype(jnp.int32), limits.margin)
+    active, desired = _targets(scores, params.classifier, y, limits.margin)
     active = active if where is None else active & where
     signals: list[Signals] = []
     hidden = model.split(params.hidden)
@@ -236,10 +252,17 @@ def _targets(scores: jax.Array, classifier: jax.Array, y: jax.Array, margin: jax
     return known & (own - rival < margin), classifier[jnp.clip(y, 0, num_classes - 1)].T
 
 
-def check_inputs(who: str, model: Model, params: Params, x: jax.Array) -> None:
-    """Raises a TypeError or ValueError, naming ``who``, if params or inputs do not fit the model."""
+def check_model(who: str, model: Model) -> None:
+    """Raises a TypeError, naming ``who``, if this is no model."""
     if not isinstance(model, Model):
         raise TypeError(f"{who}: wanted a Model, from bep.mlp or bep.rnn, got {type(model).__name__}.")
+
+
+def check_inputs(who: str, model: Model, params: Params, x: jax.Array) -> None:
+    """Raises a TypeError or ValueError, naming ``who``, if params or inputs do not fit the model."""
+    check_model(who, model)
+    if not isinstance(params, Params):
+        raise TypeError(f"{who}: wanted Params, from model.init, got {type(params).__name__}.")
     if len(params.hidden) != len(model.matrix_shapes):
         raise ValueError(f"{who}: the model has {len(model.matrix_shapes)} matrices, params {len(params.hidden)}.")
     wanted = [(shape, "int16") for shape in model.matrix_shapes]
@@ -249,6 +272,7 @@ def check_inputs(who: str, model: Model, params: Params, x: jax.Array) -> None:
             raise ValueError(f"{who}: params do not fit the model: wanted shape {shape}, got {a.shape}.")
         if a.dtype != dtype:
             raise TypeError(f"{who}: params of shape {shape} must be {dtype}, got {a.dtype}.")
+    bits.check_padding(params.classifier, model.widths[-1], f"{who}: params.classifier")
     if getattr(x, "dtype", None) != jnp.uint32:
         raise TypeError(
             f"{who}: x must be packed uint32 words, from bits.pack or an encoder, got "
@@ -269,7 +293,11 @@ def check_labels(who: str, model: Model, batch: int, y: jax.Array, where: jax.Ar
         raise TypeError(f"{who}: y must be an array of integer labels, got {getattr(y, 'dtype', type(y).__name__)}.")
     if y.shape != (batch,):
         raise ValueError(f"{who}: y must be [B] = ({batch},) like x, got {y.shape}.")
-    if not isinstance(y, jax.core.Tracer) and ((y < 0).any() or (y >= model.num_classes).any()):
-        raise ValueError(f"{who}: labels must be in 0..{model.num_classes - 1}, got {int(y.min())}..{int(y.max())}.")
-    if where is not None and (where.shape != (batch,) or where.dtype != bool):
-        raise ValueError(f"{who}: where must be bool [B] = ({batch},), got {where.dtype} {where.shape}.")
+    if not isinstance(y, jax.core.Tracer):
+        # As Python integers: a narrow type would wrap the number of classes.
+        least, most = int(np.min(y)), int(np.max(y))
+        if least < 0 or most >= model.num_classes:
+            raise ValueError(f"{who}: labels must be in 0..{model.num_classes - 1}, got {least}..{most}.")
+    if where is not None and (str(getattr(where, "dtype", "")) != "bool" or where.shape != (batch,)):
+        got = f"{where.dtype} {where.shape}" if hasattr(where, "dtype") else type(where).__name__
+        raise ValueError(f"{who}: where must be bool [B] = ({batch},), got {got}.")

@@ -137,7 +137,8 @@ class Recurrent:
         ones = bits.pack_minor(jnp.ones(self.width, bool))
         state = jnp.broadcast_to(ones[:, None], (ones.shape[0], inputs.shape[2]))
         first_kept = inputs.shape[0] - self._kept(inputs.shape[0])
-        state, _ = lax.scan(skip, state, inputs[:first_kept])
+        if first_kept:
+            state, _ = lax.scan(skip, state, inputs[:first_kept])
         state, (states, z) = lax.scan(keep, state, inputs[first_kept:])
         return state, Residuals((inputs[first_kept:], states), z)
 
@@ -151,8 +152,10 @@ class Recurrent:
             earlier = dense.activate(products.backward(by_neurons, desired, gates))
             return earlier, earlier
 
-        _, earlier = lax.scan(back, desired, gates[1:], reverse=True)
-        desired = jnp.concatenate([earlier, desired[None]])
+        desired = desired[None]
+        if z.shape[0] > 1:
+            _, earlier = lax.scan(back, desired[0], gates[1:], reverse=True)
+            desired = jnp.concatenate([earlier, desired])
         bound = z.shape[0] * (self.num_inputs + self.width)
         winners = dense.tied_winners(dense.summed_stability(z, desired), active, group_size, bound=bound)
         return Signals(desired, gates, winners)
@@ -233,6 +236,9 @@ class Model:
           >>> params.hidden[0].shape, params.hidden[0].dtype
           ((4, 6), dtype('int16'))
         """
+        check_key("Model.init", key)
+        if not isinstance(scale, int | float | np.integer | np.floating):
+            raise TypeError(f"Model.init: scale must be a number, got {scale!r}.")
         if not (scale > 0 and math.isfinite(scale)):
             raise ValueError(f"Model.init: scale must be positive and finite, got {scale}.")
         classifier_key, *keys = jax.random.split(key, 1 + len(self.matrix_shapes))
@@ -244,6 +250,13 @@ class Model:
 
         hidden = tuple(draw(k, shape) for k, shape in zip(keys, self.matrix_shapes, strict=True))
         return Params(hidden, equiangular_frame(classifier_key, self.num_classes, self.widths[-1]))
+
+
+def check_key(who: str, key: jax.Array) -> None:
+    """Raises a TypeError, naming ``who``, if this is no key."""
+    raw = getattr(key, "dtype", None) == jnp.uint32 and key.shape == (2,)
+    if not raw and not jnp.issubdtype(getattr(key, "dtype", None) or bool, jax.dtypes.prng_key):
+        raise TypeError(f"{who}: wanted a key from jax.random.key, got {type(key).__name__}.")
 
 
 @functools.lru_cache(maxsize=16)
@@ -275,7 +288,7 @@ def mlp(*, num_inputs: int, widths: Sequence[int], num_classes: int) -> Model:
       >>> mlp(num_inputs=784, widths=(525, 525), num_classes=10).matrix_shapes
       ((525, 784), (525, 525))
     """
-    if isinstance(widths, int) or not widths:
+    if not np.ndim(widths) == 1 or len(widths) == 0:
         raise ValueError(f"mlp: widths must be a tuple with at least one layer, got {widths!r}.")
     sizes = tuple(_size("mlp", "every size", s) for s in (num_inputs, *widths))
     layers = tuple(Dense(k, n) for k, n in itertools.pairwise(sizes))

@@ -15,6 +15,7 @@ import numpy as np
 import optax
 
 from bep_jax.isolate import isolated
+from bep_jax.networks import check_key
 from bep_jax.rule import Limits, Rule, draw_thresholds, np_to_jax, reinforcement_base
 
 
@@ -54,6 +55,7 @@ def optimizer(rule: Rule | Limits, key: jax.Array) -> optax.GradientTransformati
     """
     if not isinstance(rule, Rule | Limits):
         raise TypeError(f"optimizer: wanted a Rule or Limits, got {type(rule).__name__}.")
+    check_key("optimizer", key)
 
     def init(hidden) -> OptimizerState:
         leaves = _matrices("init", hidden)
@@ -80,10 +82,15 @@ def optimizer(rule: Rule | Limits, key: jax.Array) -> optax.GradientTransformati
                 f"optimizer: updates must be integers, got {[str(u.dtype) for u in changes]}; "
                 "transformations with float accumulators do not compose with it."
             )
+        if any(u.shape != h.shape for h, u in zip(leaves, changes, strict=True)):
+            raise ValueError(
+                f"optimizer: updates must have the shapes of the hidden weights, {[h.shape for h in leaves]}, got "
+                f"{[u.shape for u in changes]}."
+            )
         key, words = step_words(state, [h.shape for h in leaves])
         deltas = [
             # int16 wraps around twice, here and in h + delta: exact, even where the delta does not fit in int16.
-            _advance(h, u.astype(jnp.int32), words[i], state.draw[i], state.saturation) - h
+            _advance(h, _cut(u), words[i], state.draw[i], state.saturation) - h
             for i, (h, u) in enumerate(zip(leaves, changes, strict=True))
         ]
         return structure.unflatten(deltas), state._replace(key=key)
@@ -111,7 +118,7 @@ def rescale(opt_state, error_rate: jax.typing.ArrayLike):
       >>> int(rescale(state, 0.0).draw[0])
       0
     """
-    if isinstance(error_rate, jax.core.Tracer):
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in (error_rate, *jax.tree.leaves(opt_state))):
         raise TypeError("rescale: runs on the host, outside jit and vmap; it computes in float64.")
     rate = np.asarray(error_rate, np.float64)
     if not np.all((rate >= 0) & (rate <= 1)):
@@ -123,6 +130,8 @@ def rescale(opt_state, error_rate: jax.typing.ArrayLike):
         if not isinstance(node, OptimizerState):
             return node
         found += 1
+        if rate.ndim and rate.shape != node.base.shape[:-2]:
+            raise ValueError(f"rescale: error_rate {rate.shape} does not fit a state of seeds {node.base.shape[:-2]}.")
         draw = draw_thresholds(np.asarray(node.base), np.broadcast_to(rate, node.base.shape[:-2]))
         return node._replace(draw=np_to_jax(draw, np.uint32))
 
@@ -150,6 +159,15 @@ def advance_inline(
 
 
 _advance = isolated(advance_inline)
+
+
+def _cut(update: jax.Array) -> jax.Array:
+    """An update as int32, cut to a range that no weight can cross without saturating and no sum can wrap in."""
+    if update.dtype.itemsize < 4:
+        return update.astype(jnp.int32)
+    most = jnp.asarray(2**17, update.dtype)
+    least = jnp.zeros_like(most) if jnp.issubdtype(update.dtype, jnp.unsignedinteger) else -most
+    return jnp.clip(update, least, most).astype(jnp.int32)
 
 
 def _weight_bits(rows: jax.Array, columns: jax.Array) -> jax.Array:

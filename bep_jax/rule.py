@@ -11,7 +11,7 @@ Source: arXiv 2512.04189, Eq. 1 (margin), 6 (gate), Sections 3.3 (groups) and 3.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -51,8 +51,8 @@ class Rule:
     bits: int = 16
 
     def __post_init__(self) -> None:
-        sizes = self.group_size
-        if isinstance(sizes, list | tuple | np.ndarray):
+        sizes: Any = self.group_size
+        if np.ndim(sizes) == 1:
             object.__setattr__(self, "group_size", tuple(_integer("group_size", g) for g in sizes))
         else:
             object.__setattr__(self, "group_size", _integer("group_size", sizes))
@@ -134,8 +134,21 @@ def np_to_jax(value, dtype) -> jax.Array:
 
 
 def limits_of(model: Model, rule: Rule | Limits) -> Limits:
-    """`thresholds` of a rule; limits as they are."""
-    return rule if isinstance(rule, Limits) else thresholds(model, rule)
+    """`thresholds` of a rule; limits as they are.
+
+    Raises:
+      ValueError: limits of another model, or of several rules where there must be one.
+    """
+    if not isinstance(rule, Limits):
+        return thresholds(model, rule)
+    layers, matrices = len(model.layers), len(model.matrix_shapes)
+    # A leading axis is `fit`'s to map over; elsewhere the checks of shapes below catch it.
+    if rule.gate.shape[-1:] != (layers,) or rule.draw.shape[-1:] != (matrices,):
+        raise ValueError(
+            f"limits: made for {rule.gate.shape[-1]} layers and {rule.draw.shape[-1]} matrices, the model has "
+            f"{layers} and {matrices}."
+        )
+    return rule
 
 
 def reinforcement_base(rule: Rule, matrix_shapes: Sequence[tuple[int, int]]) -> np.ndarray:

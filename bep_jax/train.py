@@ -65,6 +65,7 @@ def step(
       >>> stats.active.shape
       ()
     """
+    chain.check_model("step", model)
     if not isinstance(opt_state, OptimizerState):
         raise TypeError(
             f"step: wanted an OptimizerState, from bep.optimizer(rule, key).init(params.hidden), got "
