@@ -2,11 +2,14 @@
 
 from bep_jax import bits, datasets, dense, encode
 from bep_jax.chain import NetworkSignals, Stats, backward, forward, logits, updates
+from bep_jax.checkpoint import Saved, load, save
+from bep_jax.export import to_c
 from bep_jax.fitting import Report, Result, fit
 from bep_jax.frames import equiangular_frame
 from bep_jax.networks import Dense, Model, Params, Recurrent, Residuals, Signals, mlp, rnn
 from bep_jax.optimizer import OptimizerState, optimizer, rescale
 from bep_jax.rule import Limits, Rule, thresholds
+from bep_jax.summary import Summary, summary
 from bep_jax.train import TrainState, step
 
 __all__ = [
@@ -21,8 +24,10 @@ __all__ = [
     "Residuals",
     "Result",
     "Rule",
+    "Saved",
     "Signals",
     "Stats",
+    "Summary",
     "TrainState",
     "backward",
     "bits",
@@ -32,12 +37,16 @@ __all__ = [
     "equiangular_frame",
     "fit",
     "forward",
+    "load",
     "logits",
     "mlp",
     "optimizer",
     "rescale",
     "rnn",
+    "save",
     "step",
+    "summary",
     "thresholds",
+    "to_c",
     "updates",
 ]

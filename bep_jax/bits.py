@@ -87,7 +87,7 @@ def unpack(x: jax.typing.ArrayLike, num_bits: int) -> jax.Array:
 def check_padding(x: jax.typing.ArrayLike, num_bits: int, who: str) -> None:
     """Raises ValueError, naming ``who``, if concrete words ``x [..., W]`` have a bit set past ``num_bits``."""
     used = num_bits % WORD_BITS
-    if used == 0 or isinstance(x, jax.core.Tracer):
+    if used == 0 or isinstance(x, jax.core.Tracer | jax.ShapeDtypeStruct):
         return
     if np.any(np.asarray(x)[..., -1] >> np.uint32(used)):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""The command line: ``python -m bep_jax train`` and ``python -m bep_jax reproduce ...``.
+"""The command line: ``python -m bep_jax train``, ``predict``, ``summary`` and ``reproduce ...``.
 
 A command is a frozen dataclass whose fields are its flags, read by tyro, and whose ``run`` does the work.
 """
@@ -19,15 +19,18 @@ import jax
 import numpy as np
 import tyro
 
-from bep_jax import paper, plots, runs
+from bep_jax import checkpoint, paper, plots, runs
 from bep_jax.fitting import Result, fit
 from bep_jax.flags import Data, Network, Output, Plan, RuleFlags, Training, make_plan
+from bep_jax.predict import Describe, Predict
 
 _DESCRIPTION = """Binary Error Propagation: neural networks with binary weights, trained by binary error signals.
 
   python -m bep_jax train
   python -m bep_jax train --dataset fashion-mnist --split paper --gate 0.2
-  python -m bep_jax train --dataset ucr/ItalyPowerDemand --window 8 --bits 10"""
+  python -m bep_jax train --dataset ucr/ItalyPowerDemand --window 8 --bits 10
+  python -m bep_jax predict --model runs/NAME/model.safetensors --input images.npy
+  python -m bep_jax summary --model runs/NAME/model.safetensors"""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -130,7 +133,9 @@ class Train:
             **runs.environment(),
         }
         try:
-            runs.save(folder, record, result.seeds, result.history, self._picture(plan, result, reported))
+            network = checkpoint.to_bytes(model, result.params, data.encoder, data.classes)
+            picture = self._picture(plan, result, reported)
+            runs.save(folder, record, result.seeds, result.history, picture, network)
             if self.output.json is not None:
                 runs.write_json(self.output.json, record)
         finally:  # also on a full disk; and written before printed, which a closed pipe ends
@@ -193,7 +198,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _commands(args: Sequence[str]) -> Any:
     """The type that tyro reads: one dataclass a command. Only the one that is called is imported."""
-    commands: dict[str, Any] = {"train": Train}
+    commands: dict[str, Any] = {"train": Train, "predict": Predict, "summary": Describe}
     if importlib.util.find_spec("bep_jax.reproduce") is not None:
         commands["reproduce"] = _reproduce() if args[:1] == ["reproduce"] else _Reproduce
     return _one_of(commands)

@@ -120,7 +120,8 @@ class Output:
     """What is written."""
 
     out: Annotated[Path, arg(metavar="DIR")] = Path("runs")
-    """Folder of all runs; this one goes to DIR/<name>/: result.json, history.csv, curves.png."""
+    """Folder of all runs; this one goes to DIR/<name>/: result.json, history.csv, curves.png,
+    model.safetensors."""
     name: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: data, model, widths and time)")] = (
         None
     )

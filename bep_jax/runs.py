@@ -1,4 +1,4 @@
-"""A run's folder: ``result.json``, ``history.csv`` and ``curves.png``, written together or not at all.
+"""A run's folder: results, history, curves and model, written together or not at all.
 
 Axis letters: S seeds.
 """
@@ -22,7 +22,7 @@ import numpy as np
 
 from bep_jax.datasets import files
 
-RESULT, HISTORY, CURVES = "result.json", "history.csv", "curves.png"
+RESULT, HISTORY, CURVES, MODEL = "result.json", "history.csv", "curves.png", "model.safetensors"
 
 
 def reserve(out: str | os.PathLike, name: str, overwrite: bool = False) -> Path:
@@ -80,6 +80,7 @@ def save(
     seeds: Sequence[int],
     history: Mapping[str, np.ndarray],
     curves: bytes | None,
+    model: bytes | None = None,
 ) -> None:
     """Writes a run, over the one that is there: complete, or the old one stays (a full disk, a stopped process).
 
@@ -89,13 +90,14 @@ def save(
       seeds: S of them.
       history: name -> ``[S, epochs]``.
       curves: a picture in PNG, or None for none.
+      model: from `checkpoint.to_bytes`, or None for none.
     """
     contents = {HISTORY: history_csv(seeds, history).encode(), RESULT: json_text(result).encode()}
-    if curves is not None:
-        contents[CURVES] = curves
-    replace_together(folder, contents)
-    if curves is None:
-        (folder / CURVES).unlink(missing_ok=True)  # of another run
+    extra = {CURVES: curves, MODEL: model}
+    replace_together(folder, contents | {name: content for name, content in extra.items() if content is not None})
+    for name, content in extra.items():
+        if content is None:
+            (folder / name).unlink(missing_ok=True)  # of another run
 
 
 def replace_together(folder: Path, contents: Mapping[str, bytes]) -> None:

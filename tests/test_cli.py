@@ -76,7 +76,12 @@ def test_train_in_a_fresh_process(tmp_path):
     assert "1/1" in err  # the bar
     (folder,) = (tmp_path / "runs").iterdir()
     assert folder.name.startswith("random-prototypes-mlp-15-")
-    assert {path.name for path in folder.iterdir()} == {"result.json", "history.csv", "curves.png"}
+    assert {path.name for path in folder.iterdir()} == {
+        "result.json",
+        "history.csv",
+        "curves.png",
+        "model.safetensors",
+    }
     result = json.loads((folder / "result.json").read_text())
     assert result == json.loads((tmp_path / "deep" / "result.json").read_text())
     assert len(result["test_accuracy"]) == 2
@@ -176,7 +181,11 @@ def test_without_matplotlib_the_numbers_are_written(small, tmp_path, monkeypatch
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert cli.main(["train", "--widths", "15", "--epochs", "1", "--seeds", "1", "--name", "plain"]) == 0
     assert 'no curves.png: plots: pictures need matplotlib: pip install "bep_jax[plot]"' in capsys.readouterr().err
-    assert {path.name for path in (tmp_path / "runs" / "plain").iterdir()} == {"result.json", "history.csv"}
+    assert {path.name for path in (tmp_path / "runs" / "plain").iterdir()} == {
+        "result.json",
+        "history.csv",
+        "model.safetensors",
+    }
 
 
 def test_ctrl_c_writes_what_there_is(small, monkeypatch, tmp_path, capsys):

@@ -8,7 +8,8 @@ import jax
 README = pathlib.Path(__file__).parent.parent / "README.md"
 
 
-def test_python_blocks_run(capsys):
+def test_python_blocks_run(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
     assert len(blocks) >= 3
     # A reader's session: JAX's own promotion, not the strict one of the tests.

@@ -52,12 +52,16 @@ def test_overwriting_leaves_nothing_of_the_old_run(tmp_path):
     runs.save(folder, {"run": 2}, [0], HISTORY, None)
     assert set(files(folder)) == {"result.json", "history.csv"}
     assert json.loads((folder / "result.json").read_text()) == {"run": 2}
+    runs.save(folder, {"run": 3}, [0], HISTORY, None, b"model")
+    assert set(files(folder)) == {"result.json", "history.csv", "model.safetensors"}
+    runs.save(folder, {"run": 4}, [0], HISTORY, b"png", None)
+    assert set(files(folder)) == {"result.json", "history.csv", "curves.png"}
 
 
-@pytest.mark.parametrize("failing", [1, 2, 3])
+@pytest.mark.parametrize("failing", [1, 2, 3, 4])
 def test_a_full_disk_leaves_the_old_run(tmp_path, monkeypatch, failing):
     folder = runs.reserve(tmp_path, "run")
-    runs.save(folder, {"run": 1}, [0], HISTORY, b"old")
+    runs.save(folder, {"run": 1}, [0], HISTORY, b"old", b"old model")
     before, calls = files(folder), []
 
     def fsync(handle):
@@ -67,7 +71,7 @@ def test_a_full_disk_leaves_the_old_run(tmp_path, monkeypatch, failing):
 
     monkeypatch.setattr(os, "fsync", fsync)
     with pytest.raises(OSError, match="No space left"):
-        runs.save(folder, {"run": 2}, [0], HISTORY, b"new")
+        runs.save(folder, {"run": 2}, [0], HISTORY, b"new", b"new model")
     assert files(folder) == before
 
 

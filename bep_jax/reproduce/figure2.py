@@ -34,7 +34,7 @@ Test accuracy of BEP in percent after the last epoch, mean ± standard deviation
 best validation accuracy (mean of the last 5 epochs and of the tuning runs) among all that the results file records;
 images are tuned on held-out parts of the first 50,000 of the training file, prototypes on draws of their own. The
 tested networks then train on the whole training part with group sizes fixed or, where a patience was chosen, with a
-tenth held out to grow them."""
+twentieth held out to grow them."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,6 +71,8 @@ class Figure2:
     """Tuning runs of a candidate."""
     tune_validation: Annotated[float, arg(metavar="FRACTION")] = 0.1
     """Part of the training samples held out to tune on."""
+    validation: Annotated[float, arg(metavar="FRACTION")] = 0.05
+    """Part of the training samples held out in a tested run to grow its groups, if a patience was chosen."""
     epochs: Annotated[int, arg(metavar="N")] = 50
     """Epochs of a tested run."""
     runs: Annotated[int, arg(metavar="N")] = 5
@@ -111,7 +113,7 @@ class Figure2:
             epochs=self.epochs,
             runs=self.runs,
         )
-        training.check_fraction("figure2", tune_validation=self.tune_validation)
+        training.check_fraction("figure2", tune_validation=self.tune_validation, validation=self.validation)
         wrong = set(self.datasets) - {_DRAWN, "fashion-mnist", "mnist"} | set(self.splits) - {"paper", "official"}
         if wrong:
             raise ValueError(f"reproduce: figure2: unknown data set or split {', '.join(sorted(wrong))}.")
@@ -175,14 +177,18 @@ class Figure2:
         def train(places: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             runs = [place["run"] for place in places]
             data = self._load(point["problem"], point["split"], runs if point["problem"] == _DRAWN else self.seed)
-            held_out = self.tune_validation if places[0]["patience"] else 0.0
-            result = self._fit(places, data, runs, self.epochs, held_out)
+            result = self._fit(places, data, runs, self.epochs, self._held_out(places[0]))
             return [training.numbers(result, s) for s in range(len(places))]
 
-        complete(results, self._settings(), self._places(results, point), train)
+        places = self._places(results, point)
+        complete(results, self._settings(places[0]), places, train)
 
-    def _settings(self) -> dict[str, Any]:
-        return {"epochs": self.epochs, "seed": self.seed}
+    def _held_out(self, place: Mapping[str, Any]) -> float:
+        return self.validation if place["patience"] else 0.0
+
+    def _settings(self, place: Mapping[str, Any]) -> dict[str, Any]:
+        held_out = self._held_out(place)
+        return {"epochs": self.epochs, "seed": self.seed, **({"validation": held_out} if held_out else {})}
 
     def _load(self, name: str, split: str, seed: int | Sequence[int]) -> Dataset:
         return load(name, split=split, data_dir=self.data_dir, seed=seed)
@@ -215,7 +221,7 @@ class Figure2:
         for name, widths in sorted(tuned):
             for split in ("paper", "official"):
                 point = {"problem": name, "widths": list(widths), "split": split}
-                records = [results.find(place, self._settings()) for place in self._places(results, point)]
+                records = [results.find(place, self._settings(place)) for place in self._places(results, point)]
                 there = [record for record in records if record is not None]
                 if there:
                     found[name, split, len(widths), widths[0]] = (there[0], there)
