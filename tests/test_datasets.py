@@ -52,7 +52,7 @@ def write_images(folder, train=7, test=4, compressed=(), seed=0):
     }
     for name, value in values.items():
         if name in compressed:
-            (folder / f"{name}.gz").write_bytes(gzip.compress(idx(value)))
+            (folder / f"{name}.gz").write_bytes(gzip.compress(idx(value), mtime=0))
         else:
             (folder / name).write_bytes(idx(value))
     return list(values.values())
@@ -230,9 +230,9 @@ def test_seeds_share_data_that_do_not_depend_on_them(tmp_path):
         ("train-images-idx3-ubyte", bytes((0, 0, 8, 3)) + b"\xff" * 12, "truncated"),
         ("train-images-idx3-ubyte", idx(np.zeros((7, 32, 32))), "32, 32"),
         ("train-images-idx3-ubyte", idx(np.zeros((6, 28, 28))), "6 images.*7 labels"),
-        ("train-images-idx3-ubyte", gzip.compress(idx(np.zeros((7, 28, 28))))[:-20], "damaged gzip"),
+        ("train-images-idx3-ubyte", gzip.compress(idx(np.zeros((7, 28, 28))), mtime=0)[:-20], "damaged gzip"),
         ("train-images-idx3-ubyte", b"\x1f\x8b" + b"x" * 40, "damaged gzip"),
-        ("train-images-idx3-ubyte", gzip.compress(b"x" * 400)[:12] + b"\xff" * 40, "damaged gzip"),
+        ("train-images-idx3-ubyte", gzip.compress(b"x" * 400, mtime=0)[:12] + b"\xff" * 40, "damaged gzip"),
         ("train-labels-idx1-ubyte", idx([0, 1, 2, 3, 4, 5, 10]), "label 10"),
         ("train-labels-idx1-ubyte", idx(np.zeros((7, 1))), "1 dimensions"),
     ],
