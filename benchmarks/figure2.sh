@@ -14,6 +14,8 @@ run --datasets random-prototypes --layer-widths 525 --margins 1.0 --gates 0.2 --
     --reinforcements 0.5 0.75 --batch-sizes 50 200 --tune-runs 3
 run --datasets random-prototypes --layer-widths 525 --margins 1.0 --gates 0.2 --groups 15 21 \
     --reinforcements 0.75 1.0 --patiences 0 10 --tune-runs 3
+run --datasets random-prototypes --layer-widths 525 --margins 1.0 --gates 0.1 0.15 0.25 --groups 15 \
+    --reinforcements 0.75 --tune-runs 3
 run --datasets fashion-mnist --layer-widths 135 --margins 0.25 0.5 --gates 0.2 0.4 --groups 3 5
 run --datasets fashion-mnist --layer-widths 525 --margins 0.25 0.5 --gates 0.2 0.4 --groups 5 7
 run --datasets mnist --layer-widths 525 --margins 0.25 0.5 --gates 0.2 --groups 5 15
