@@ -31,6 +31,7 @@ import optax
 from jax import lax
 
 from bep_jax import bits
+from bep_jax.chain import check_labels, check_model
 from bep_jax.networks import Model
 
 _EPSILON = 1e-5
@@ -98,7 +99,7 @@ def init(
       >>> [w.shape for w in init(jax.random.key(0), model).trained.latent]
       [(4, 6), (2, 4)]
     """
-    _check_model("init", model)
+    check_model("init", model)
     shapes = (*model.matrix_shapes, (model.num_classes, model.widths[-1]))
     latent = []
     for layer_key, (neurons, fan_in) in zip(jax.random.split(key, len(shapes)), shapes, strict=True):
@@ -200,7 +201,7 @@ def step(
       True
     """
     _check("step", model, variables, x)
-    _check_labels("step", model, x.shape[0], y, where)
+    check_labels("step", model, x.shape[0], y, where)
     y = y.astype(jnp.int32)
 
     def loss(trained: Trained) -> tuple[jax.Array, tuple]:
@@ -356,13 +357,8 @@ def _floats(words: jax.Array, num_bits: int) -> jax.Array:
     return jnp.where(bits.unpack(words, num_bits=num_bits) > 0, jnp.float32(1), jnp.float32(-1))
 
 
-def _check_model(who: str, model: Model) -> None:
-    if not isinstance(model, Model):
-        raise TypeError(f"{who}: wanted a Model, from bep.mlp or bep.rnn, got {type(model).__name__}.")
-
-
 def _check(who: str, model: Model, variables: Variables, x: jax.Array) -> None:
-    _check_model(who, model)
+    check_model(who, model)
     wanted = [*model.matrix_shapes, (model.num_classes, model.widths[-1])]
     got = [w.shape for w in variables.trained.latent]
     if got != wanted:
@@ -378,14 +374,3 @@ def _check(who: str, model: Model, variables: Variables, x: jax.Array) -> None:
     if model.recurrent and variables.statistics and variables.statistics[0].mean.shape[0] != x.shape[1]:
         steps = variables.statistics[0].mean.shape[0]
         raise ValueError(f"{who}: batch normalisation was made for num_steps={steps}, x has {x.shape[1]} time steps.")
-
-
-def _check_labels(who: str, model: Model, batch: int, y: jax.Array, where: jax.Array | None) -> None:
-    if not hasattr(y, "dtype") or not jnp.issubdtype(y.dtype, jnp.integer):
-        raise TypeError(f"{who}: y must be an array of integer labels, got {getattr(y, 'dtype', type(y).__name__)}.")
-    if y.shape != (batch,):
-        raise ValueError(f"{who}: y must be [B] = ({batch},) like x, got {y.shape}.")
-    if not isinstance(y, jax.core.Tracer) and ((y < 0).any() or (y >= model.num_classes).any()):
-        raise ValueError(f"{who}: labels must be in 0..{model.num_classes - 1}, got {int(y.min())}..{int(y.max())}.")
-    if where is not None and (where.shape != (batch,) or where.dtype != bool):
-        raise ValueError(f"{who}: where must be bool [B] = ({batch},), got {where.dtype} {where.shape}.")
