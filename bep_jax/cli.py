@@ -20,8 +20,9 @@ import numpy as np
 import tyro
 
 from bep_jax import checkpoint, paper, plots, runs
-from bep_jax.fitting import Result, fit
+from bep_jax.fitting import fit
 from bep_jax.flags import Data, Network, Output, Plan, RuleFlags, Training, make_plan
+from bep_jax.loop import Result
 from bep_jax.predict import Describe, Predict
 
 _DESCRIPTION = """Binary Error Propagation: neural networks with binary weights, trained by binary error signals.

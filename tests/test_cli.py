@@ -146,7 +146,7 @@ def test_what_a_run_holds(small, tmp_path, capsys):
         epochs=3,
         batch_size=32,
         seeds=2,
-        key=bep.fitting.jax.random.key(4),
+        key=bep.loop.jax.random.key(4),
         patience=1,
         scale=8.0,
         progress=False,

@@ -11,7 +11,7 @@ import pytest
 import reference
 
 import bep_jax as bep
-from bep_jax import fitting
+from bep_jax import loop
 
 MLP = bep.mlp(num_inputs=40, widths=(15, 30), num_classes=3)
 RNN = bep.rnn(num_inputs=20, state_width=15, output_width=30, num_classes=3)
@@ -137,7 +137,7 @@ def test_a_second_run_and_another_rule_compile_nothing():
             compiled.append(event)
 
     jax.monitoring.register_event_duration_secs_listener(listen)
-    fitting._programs.cache_clear()
+    loop._programs.cache_clear()
     run(epochs=1)
     assert compiled, "the event has another name now: the test shows nothing"
     compiled.clear()
@@ -221,4 +221,4 @@ def test_data_of_another_kind():
 
 def test_bar_shows_accuracies():
     metrics = {"train_accuracy": np.array([0.5]), "trigger_rate": np.array([1.0])}
-    assert list(fitting._shown(metrics)) == ["train_accuracy"]
+    assert list(loop._shown(metrics)) == ["train_accuracy"]

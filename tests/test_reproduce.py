@@ -17,7 +17,7 @@ import pytest
 
 import bep_jax as bep
 from bep_jax import paper
-from bep_jax.fitting import Result
+from bep_jax.loop import Result
 from bep_jax.reproduce import COMMANDS, problems, smnist, training
 from bep_jax.reproduce.results import Results
 

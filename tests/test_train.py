@@ -6,7 +6,8 @@ import optax
 import pytest
 
 import bep_jax as bep
-from bep_jax import train
+from bep_jax import loop
+from bep_jax.fitting import BinaryLearner
 
 MODEL = bep.mlp(num_inputs=6, widths=(4,), num_classes=2)
 RULE = bep.Rule(group_size=2)
@@ -15,12 +16,11 @@ X, Y = bep.bits.pack(jnp.ones((3, 6), bool)), jnp.zeros(3, jnp.int32)
 
 def test_long_recurrent_step_fits_in_two_gibibytes():
     model = bep.rnn(num_inputs=1035, state_width=1035, output_width=1035, num_classes=10)
-    state = jax.eval_shape(
-        lambda key: train.init_state(model, bep.thresholds(model, bep.Rule()), key), jax.random.key(0)
-    )
+    limits = bep.thresholds(model, bep.Rule())
+    params, opt_state = jax.eval_shape(BinaryLearner(model).init, limits, *[jax.random.key(0)] * 2)
     x = jax.ShapeDtypeStruct((64, 1000, 33), jnp.uint32)
     y = jax.ShapeDtypeStruct((64,), jnp.int32)
-    compiled = jax.jit(bep.step).lower(model, bep.Rule(), state.params, state.opt_state, x, y).compile()
+    compiled = jax.jit(bep.step).lower(model, bep.Rule(), params, opt_state, x, y).compile()
     sizes = compiled.memory_analysis()
     assert sizes.temp_size_in_bytes + sizes.argument_size_in_bytes + sizes.output_size_in_bytes < 2**31
 
@@ -41,5 +41,5 @@ def test_count_correct_takes_any_number_of_rows():
     y = jnp.argmax(bep.logits(MODEL, params, x), axis=1).astype(jnp.int32)
     for rows in (1, 255, 256, 257, 600):
         index = jnp.arange(rows, dtype=jnp.int32)
-        assert int(train.count_correct(MODEL, params, x, y, index)) == rows
-        assert int(train.count_correct(MODEL, params, x, 1 - y, index)) == 0
+        assert int(loop.count_correct(BinaryLearner(MODEL), params, x, y, index)) == rows
+        assert int(loop.count_correct(BinaryLearner(MODEL), params, x, 1 - y, index)) == 0

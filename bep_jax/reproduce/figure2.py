@@ -16,7 +16,8 @@ from tyro.conf import arg
 
 from bep_jax import paper
 from bep_jax.datasets import Dataset, load
-from bep_jax.fitting import Result, fit
+from bep_jax.fitting import fit
+from bep_jax.loop import Result
 from bep_jax.networks import mlp
 from bep_jax.reproduce import report, training
 from bep_jax.reproduce.results import Record, Results, complete

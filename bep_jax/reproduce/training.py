@@ -13,7 +13,8 @@ import jax
 import numpy as np
 from tyro.conf import arg
 
-from bep_jax.fitting import Result, fit
+from bep_jax.fitting import fit
+from bep_jax.loop import Result
 from bep_jax.networks import Model, rnn
 from bep_jax.rule import Limits, Rule, thresholds
 

@@ -1,0 +1,341 @@
+"""The host loop around whole epochs on the device, all seeds in one program, for any learning rule.
+
+A `Learner` says what one seed does with one mini-batch; `train` gives it batches, seeds, validation and a progress bar.
+Between epochs the host does what needs no device: it reads counts, lets the learner adapt (reinforcement to the
+training error) and finds the seeds whose validation accuracy has stalled. What differs between seeds is an argument of
+one compiled program, so nothing recompiles.
+
+Axis letters: S seeds, n samples, m rows, B batch, T time steps, W words.
+Source: arXiv 2512.04189, Section 4 (protocol).
+"""
+
+import contextlib
+import functools
+import signal
+import threading
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from tqdm.auto import tqdm
+
+from bep_jax.chain import check_inputs, check_labels
+from bep_jax.isolate import compiler_options
+from bep_jax.networks import Model
+
+_EVALUATION_BATCH = 256
+
+
+class TrainState(NamedTuple):
+    """What changes during training, for one seed; `fit` holds it with a leading seed axis on every array."""
+
+    params: Any  # `Params`, or what another learner has in their place
+    opt_state: Any  # `OptimizerState`, likewise
+    key: jax.Array  # key of the shuffles; epoch e uses fold_in(key, e)
+    epoch: jax.Array  # int32 [], epochs done
+
+
+class Result(NamedTuple):
+    """What `fit` returns; every array has a leading seed axis."""
+
+    params: Any  # `Params`: int16 [S, N, K] per matrix, uint32 [S, C, W]
+    test_accuracy: np.ndarray  # float64 [S], fractions, after the last epoch
+    history: dict[str, np.ndarray]  # name -> [S, epochs]
+    seeds: tuple[int, ...]
+    state: TrainState  # everything that further training needs
+
+
+class Report(NamedTuple):
+    """What a callback of `fit` gets after every epoch."""
+
+    epoch: int  # from 1
+    epochs: int
+    metrics: dict[str, np.ndarray]  # name -> [S], this epoch's column of the history
+    state: TrainState  # donated to the next epoch: copy what you keep
+
+
+class Learner(Hashable, Protocol):
+    """A learning rule as the loop sees it: static and hashable, so that equal ones never recompile.
+
+    `init`, `step` and `predict` are traced, for one seed; the others run on the host, for all.
+    ``settings`` is a pytree of arrays with the learner's numbers; on the host, every array has a leading seed axis.
+    """
+
+    @property
+    def model(self) -> Model:
+        """What the data must fit."""
+
+    def init(self, settings: Any, init_key: jax.Array, draw_key: jax.Array) -> tuple[Any, Any]:
+        """Params and optimizer state before the first step."""
+
+    def step(self, settings: Any, params: Any, opt_state: Any, x: Any, y: Any, where: Any) -> tuple[Any, Any, Any]:
+        """New params and optimizer state, and a pytree of numbers to be added up over an epoch."""
+
+    def predict(self, params: Any, x: jax.Array) -> jax.Array:
+        """int32 ``[B]``, the predicted classes."""
+
+    def metrics(self, settings: Any, totals: Any, num_samples: int) -> dict[str, np.ndarray]:
+        """On the host: name -> ``[S]``, with train_accuracy among them, from an epoch's totals."""
+
+    def after_epoch(self, opt_state: Any, metrics: dict[str, np.ndarray]) -> Any:
+        """On the host: the optimizer state of the next epoch."""
+
+    def grow(self, settings: Any, stalled: np.ndarray) -> Any:
+        """On the host: settings of the next epoch; ``stalled`` bool ``[S]`` are the seeds that ran out of patience."""
+
+
+def train(
+    learner: Learner,
+    settings: Any,
+    data: Any,
+    *,
+    epochs: int,
+    batch_size: int,
+    seeds: tuple[int, ...],
+    key: jax.Array | None,
+    validation: float,
+    patience: int | None,
+    callbacks: Sequence[Callable[[Report], None]],
+    progress: bool,
+) -> Result:
+    """Trains one network per seed with any learner and tests them; the arguments are those of `bep_jax.fit`.
+
+    Args:
+      learner: a `Learner`.
+      settings: its numbers, with a leading axis ``[S]`` on every array; see `per_seed`.
+      seeds: from `check_seeds`.
+
+    Returns:
+      A `Result`; its history is the learner's metrics and validation_accuracy.
+
+    Raises:
+      TypeError, ValueError: arguments out of range, data that do not fit the model.
+    """
+    _check_numbers(epochs, batch_size, validation, patience)
+    arrays, data_axis = _check_data(learner.model, data, len(seeds))
+    num_samples = arrays.train_x.shape[0 if data_axis is None else 1]
+    num_held_out = round(validation * num_samples) if validation == 0 else max(1, round(validation * num_samples))
+    if num_held_out >= num_samples:
+        raise ValueError(f"fit: validation={validation} leaves none of {num_samples} samples to train on.")
+    key = jax.random.key(0) if key is None else key
+
+    programs = _programs(learner, batch_size, num_samples, num_held_out, data_axis)
+    arrays = jax.device_put(arrays)
+    stall = _Stall(len(seeds), patience if num_held_out else None)
+    columns: list[dict[str, np.ndarray]] = []
+    with _interruptible() as interrupted, tqdm(total=epochs, unit="epoch", disable=not progress) as bar:
+        state, train_rows, held_out = programs.start(key, np.asarray(seeds, np.uint32), settings)
+        with contextlib.suppress(KeyboardInterrupt):
+            while len(columns) < epochs and not interrupted():
+                state, totals, correct = programs.epoch(state, settings, arrays, train_rows, held_out)
+                metrics = learner.metrics(settings, totals, num_samples - num_held_out)
+                if num_held_out:
+                    metrics["validation_accuracy"] = np.asarray(correct, np.float64) / num_held_out
+                settings = learner.grow(settings, stall.advance(np.asarray(correct)))
+                state = state._replace(opt_state=learner.after_epoch(state.opt_state, metrics))
+                columns.append(metrics)
+                bar.update()
+                bar.set_postfix({name: f"{metrics[name].mean():.2%}" for name in _shown(metrics)})
+                for callback in callbacks:
+                    callback(Report(len(columns), epochs, metrics, state))
+        correct = programs.test(state.params, arrays)
+    names = columns[0] if columns else ()
+    return Result(
+        params=state.params,
+        test_accuracy=np.asarray(correct, np.float64) / arrays.test_y.shape[-1],
+        history={name: np.stack([c[name] for c in columns], axis=1) for name in names},
+        seeds=seeds,
+        state=state,
+    )
+
+
+def epoch(
+    learner: Learner,
+    settings: Any,
+    state: TrainState,
+    x: jax.Array,
+    y: jax.Array,
+    index: jax.Array,
+    batch_size: int,
+) -> tuple[TrainState, Any]:
+    """One seed's pass over the data in a fresh order, as one scan; a last partial batch is used. Pure.
+
+    Args:
+      learner: a `Learner`.
+      settings: its numbers, for one seed.
+      state: a `TrainState`.
+      x: uint32 ``[n, W]``, recurrent ``[n, T, W]``.
+      y: int32 ``[n]``.
+      index: int32 ``[m]``, the rows of ``x`` to train on.
+      batch_size: static.
+
+    Returns:
+      The new state and the learner's numbers added up over the epoch.
+    """
+    order = jax.random.permutation(jax.random.fold_in(state.key, state.epoch), index)
+
+    def body(carry, batch):
+        rows, where = batch
+        params, opt_state, stats = learner.step(settings, carry[0], carry[1], x[rows], y[rows], where)
+        return (params, opt_state), stats
+
+    carry, stats = lax.scan(body, (state.params, state.opt_state), _batches(order, batch_size))
+    totals = jax.tree.map(lambda s: jnp.sum(s, axis=0, dtype=s.dtype), stats)
+    return TrainState(*carry, state.key, state.epoch + jnp.int32(1)), totals
+
+
+def count_correct(learner: Learner, params: Any, x: jax.Array, y: jax.Array, index: jax.Array) -> jax.Array:
+    """How many of the rows ``index [m]`` of ``x`` are classified as ``y``: int32 scalar."""
+
+    def correct(batch):
+        rows, where = batch
+        return jnp.sum((learner.predict(params, x[rows]) == y[rows]) & where, dtype=jnp.int32)
+
+    return jnp.sum(lax.map(correct, _batches(index, min(_EVALUATION_BATCH, index.shape[0]))), dtype=jnp.int32)
+
+
+def check_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    """Which seeds are meant by how many, or which.
+
+    Raises:
+      ValueError: there are none, or one is negative.
+    """
+    which = range(int(seeds)) if isinstance(seeds, int | np.integer) else seeds
+    which = tuple(int(s) for s in which)
+    if not which or min(which) < 0:
+        raise ValueError(f"fit: seeds must be a count of at least 1 or non-negative integers, got {seeds}.")
+    return which
+
+
+def per_seed(settings: Any, mapped: bool, num_seeds: int) -> Any:
+    """Settings with a leading seed axis on every array: as they are if ``mapped``, else repeated."""
+    if not mapped:
+        return jax.tree.map(lambda a: jnp.tile(a[None], (num_seeds,) + (1,) * a.ndim), settings)
+    sizes = {a.shape[0] for a in jax.tree.leaves(settings)}
+    if sizes != {num_seeds}:
+        found = " and ".join(map(str, sorted(sizes)))
+        raise ValueError(f"fit: limits have a leading axis of {found}, for {num_seeds} seeds.")
+    return settings
+
+
+class _Arrays(NamedTuple):
+    train_x: Any
+    train_y: Any
+    test_x: Any
+    test_y: Any
+
+
+class _Programs(NamedTuple):
+    start: Callable
+    epoch: Callable
+    test: Callable
+
+
+@functools.lru_cache(maxsize=32)
+def _programs(learner, batch_size, num_samples, num_held_out, data_axis) -> _Programs:
+    """Jitted over all seeds: one compile for a whole run, and none for the next run of the same shapes."""
+
+    def start(key, seed, settings):
+        state_key, split_key = jax.random.split(jax.random.fold_in(key, seed))
+        order = jax.random.permutation(split_key, jnp.arange(num_samples, dtype=jnp.int32))
+        held_out, rows = jnp.split(order, [num_held_out])
+        init_key, draw_key, shuffle_key = jax.random.split(state_key, 3)
+        params, opt_state = learner.init(settings, init_key, draw_key)
+        return TrainState(params, opt_state, shuffle_key, jnp.int32(0)), rows, held_out
+
+    def one_epoch(state, settings, arrays, rows, held_out):
+        x, y = arrays.train_x, arrays.train_y
+        state, totals = epoch(learner, settings, state, x, y, rows, batch_size)
+        none = jnp.int32(0)
+        return state, totals, count_correct(learner, state.params, x, y, held_out) if num_held_out else none
+
+    def test(params, arrays):
+        rows = jnp.arange(arrays.test_y.shape[0], dtype=jnp.int32)
+        return count_correct(learner, params, arrays.test_x, arrays.test_y, rows)
+
+    jit = functools.partial(jax.jit, compiler_options=compiler_options())
+    return _Programs(
+        start=jit(jax.vmap(start, in_axes=(None, 0, 0))),
+        epoch=jit(jax.vmap(one_epoch, in_axes=(0, 0, data_axis, 0, 0)), donate_argnums=0),
+        test=jit(jax.vmap(test, in_axes=(0, data_axis))),
+    )
+
+
+class _Stall:
+    """Which seeds have gone ``patience`` epochs without a new best; then their count restarts."""
+
+    def __init__(self, num_seeds: int, patience: int | None):
+        self._patience = patience
+        self._best, self._epochs = np.full(num_seeds, -1), np.zeros(num_seeds, int)
+
+    def advance(self, correct: np.ndarray) -> np.ndarray:
+        """bool ``[S]``, from this epoch's counts ``[S]``."""
+        self._epochs = np.where(correct > self._best, 0, self._epochs + 1)
+        self._best = np.maximum(correct, self._best)
+        stalled = self._epochs >= (np.inf if self._patience is None else self._patience)
+        self._epochs[stalled] = 0
+        return stalled
+
+
+def _batches(index: jax.Array, batch_size: int) -> tuple[jax.Array, jax.Array]:
+    """Rows ``[m]`` cut into batches ``[steps, B]``, and which entries are rows and not padding."""
+    size, steps = index.shape[0], -(-index.shape[0] // batch_size)
+    index = jnp.pad(index, (0, steps * batch_size - size))
+    where = jnp.arange(steps * batch_size, dtype=jnp.int32) < size
+    return index.reshape(steps, batch_size), where.reshape(steps, batch_size)
+
+
+def _shown(metrics) -> Iterator[str]:
+    return (name for name in ("train_accuracy", "validation_accuracy") if name in metrics)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Turns the first Ctrl-C into a flag: an epoch's old state is donated, so one in flight is finished first."""
+    pressed = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed.is_set  # signals reach the main thread only
+        return
+
+    def on_interrupt(signum, frame):
+        if pressed.is_set():
+            raise KeyboardInterrupt
+        pressed.set()
+        tqdm.write("fit: stopping after this epoch; press Ctrl-C again to stop at once")
+
+    previous = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield pressed.is_set
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _check_numbers(epochs, batch_size, validation, patience) -> None:
+    for name, value in (("epochs", epochs), ("batch_size", batch_size), ("patience", patience)):
+        if name == "patience" and value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+            raise ValueError(f"fit: {name} must be an integer of at least 1, got {value!r}.")
+    if not 0 <= validation < 1:
+        raise ValueError(f"fit: validation must be a fraction in [0, 1), got {validation}.")
+
+
+def _check_data(model: Model, data, num_seeds: int) -> tuple[_Arrays, int | None]:
+    """The four arrays, and the axis of seeds in them."""
+    try:
+        arrays = _Arrays(*(getattr(data, name) for name in _Arrays._fields))
+    except AttributeError as error:
+        raise TypeError(f"fit: data must have train_x, train_y, test_x and test_y: {error}.") from None
+    axis = 0 if np.ndim(arrays.train_y) == 2 else None
+    if axis == 0 and any(a.shape[0] != num_seeds for a in arrays):
+        raise ValueError(f"fit: data hold {arrays.train_y.shape[0]} draws, for {num_seeds} seeds.")
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    for part, x, y in (("training", *arrays[:2]), ("test", *arrays[2:])):
+        for draw in range(1 if axis is None else num_seeds):
+            x_draw, y_draw = (x, y) if axis is None else (x[draw], y[draw])
+            check_inputs(f"fit: {part} data", model, params, x_draw)
+            check_labels(f"fit: {part} data", model, x_draw.shape[0], y_draw, None)
+    return arrays._replace(train_y=arrays.train_y.astype(np.int32), test_y=arrays.test_y.astype(np.int32)), axis
