@@ -118,7 +118,7 @@ class BinaryLearner:
         return lax.argmax(chain.logits(self.model, params, x), 1, jnp.int32)
 
     def metrics(self, limits: Limits, totals: chain.Stats, num_samples: int) -> dict[str, np.ndarray]:
-        correct, active, winners = (np.asarray(a, np.float64) for a in totals)
+        active, correct, winners = (np.asarray(a, np.float64) for a in totals)
         metrics = {"train_accuracy": correct / num_samples, "trigger_rate": active / num_samples}
         sizes = np.asarray(limits.group_size, np.float64)
         for i, width in enumerate(self.model.widths):

@@ -44,9 +44,9 @@ def step(
     Example:
       >>> import bep_jax as bep
       >>> model, rule = bep.mlp(num_inputs=6, widths=(15,), num_classes=2), bep.Rule()
-      >>> params, x = model.init(jax.random.key(0)), bep.bits.pack(jnp.ones((3, 6), bool))
+      >>> params, x = model.init(jax.random.key(0)), bep.bits.pack(jax.numpy.ones((3, 6), bool))
       >>> opt_state = bep.optimizer(rule, jax.random.key(1)).init(params.hidden)
-      >>> params, opt_state, stats = bep.step(model, rule, params, opt_state, x, jnp.array([0, 1, 1]))
+      >>> params, opt_state, stats = bep.step(model, rule, params, opt_state, x, jax.numpy.array([0, 1, 1]))
       >>> stats.active.shape
       ()
     """
