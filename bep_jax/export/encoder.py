@@ -1,0 +1,109 @@
+"""An encoder as C: its constants, and the body of ``encode(input, words)``."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from bep_jax import bits
+from bep_jax.encode import Composition, Encoder, Expansion, Thermometer
+from bep_jax.export.source import array
+from bep_jax.networks import Model
+
+_C_TYPES = {
+    **{f"{sign}int{size}": f"{sign}int{size}_t" for sign in ("", "u") for size in (8, 16, 32, 64)},
+    "float16": "float",
+    "float32": "float",
+    "float64": "double",
+}
+
+
+class Stages(NamedTuple):
+    """An encoder, taken apart."""
+
+    input_type: str  # the C type of one input value
+    num_inputs: int  # values that one call takes
+    input_comment: str
+    constants: list[str]  # definitions of arrays
+    const_bytes: int
+    is_float: bool
+    body: list[str]  # lines of the function encode(input, words)
+    stack_bytes: int
+
+
+def encoder_stages(model: Model, encoder: Encoder | None, name: str) -> Stages:
+    """What the encoder becomes; without one, inputs are the packed words themselves."""
+    encoders = list(_flat(encoder))
+    constants: list[str] = []
+    const_bytes, is_float = 0, False
+    first = encoders[0] if encoders else None
+    if isinstance(first, Thermometer):
+        thresholds = first.thresholds
+        if thresholds.dtype.name not in _C_TYPES:
+            raise TypeError(f"to_c: C has no type for thresholds of {thresholds.dtype}; convert them to float64.")
+        thresholds = thresholds.astype(np.float32) if thresholds.dtype == np.float16 else thresholds
+        input_type, num_inputs = _C_TYPES[thresholds.dtype.name], first.num_features
+        input_comment = f"{input_type} features that a call reads"
+        is_float = thresholds.dtype.kind == "f"
+        num_bits = first.num_bits
+        shared = bool((thresholds == thresholds[0]).all())
+        kept = thresholds[:1] if shared else thresholds
+        comment = f"thresholds [{num_inputs}, {thresholds.shape[1]}]" + (
+            ", the same for all features" if shared else ""
+        )
+        constants.append(array(input_type, f"{name}_thresholds", kept, comment))
+        const_bytes += kept.nbytes
+        per_feature = thresholds.shape[1]
+        place = "f" if per_feature == 1 else f"{per_feature}u * f + i"
+        index = ("0" if per_feature == 1 else "i") if shared else place
+        fill = [
+            f"@prefix@_clear(@to@, {bits.num_words(num_bits)}u);",
+            f"for (f = 0; f < {num_inputs}u; f++)",
+            *([f"    for (i = 0; i < {per_feature}u; i++)"] if per_feature > 1 else []),
+            f"        if (input[f] > @prefix@_thresholds[{index}])",
+            f"            @prefix@_set(@to@, {place});",
+        ]
+        declared, wide = ["uint32_t f, i;" if per_feature > 1 else "uint32_t f;"], encoders[1:]
+    else:
+        num_bits = model.num_inputs if first is None else first.num_inputs
+        input_type, num_inputs = "uint32_t", bits.num_words(num_bits)
+        input_comment = f"words that a call reads: {num_bits} bits, bit i of word j is number 32 j + i"
+        fill = [f"for (i = 0; i < {num_inputs}u; i++)", "    @to@[i] = input[i];"]
+        if used := num_bits % bits.WORD_BITS:
+            fill.append(f"@to@[{num_inputs - 1}] &= {hex((1 << used) - 1)}u; /* padding */")
+        declared, wide = ["uint32_t i;"], encoders
+    body, stack_bytes = list(fill), 0
+    for i, stage in enumerate(wide):
+        if not isinstance(stage, Expansion) or stage.num_inputs != num_bits:
+            raise ValueError(f"to_c: stage {i} of the encoder does not take the {num_bits} bits of the one before.")
+        constants.append(
+            array("uint32_t", f"{name}_expansion_{i}", stage.matrix, f"expansion, [{stage.num_bits}, {num_bits}]")
+        )
+        const_bytes += stage.matrix.nbytes
+        stack_bytes += 4 * bits.num_words(num_bits)
+        declared.append(f"uint32_t bits_{i}[{bits.num_words(num_bits)}];")
+        body = [line.replace("@to@", f"bits_{i}") for line in body]
+        body.append(f"@prefix@_dense(@prefix@_expansion_{i}, {stage.num_bits}u, {num_bits}u, bits_{i}, @to@);")
+        num_bits = stage.num_bits
+    if num_bits != model.num_inputs:
+        raise ValueError(f"to_c: the encoder gives {num_bits} bits, the model takes {model.num_inputs}.")
+    body = declared + [line.replace("@to@", "words") for line in body]
+    return Stages(input_type, num_inputs, input_comment, constants, const_bytes, is_float, body, stack_bytes)
+
+
+def _flat(encoder: Encoder | tuple[Encoder, ...] | None) -> Iterable[Thermometer | Expansion]:
+    if encoder is None:
+        return
+    if isinstance(encoder, Composition):
+        for one in encoder.encoders:
+            yield from _flat(one)
+    elif isinstance(encoder, Thermometer | Expansion):
+        yield encoder
+    elif isinstance(encoder, tuple | list):
+        raise ValueError(
+            f"to_c: got {len(encoder)} encoders, one for each seed; pick one, for example encoder[0], and its params."
+        )
+    else:
+        raise TypeError(
+            f"to_c: encoder must be a Thermometer, an Expansion or a composition, got {type(encoder).__name__}."
+        )
