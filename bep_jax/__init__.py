@@ -2,11 +2,11 @@
 
 from bep_jax import bits, datasets, dense, encode
 from bep_jax.chain import NetworkSignals, Stats, backward, forward, logits, updates
-from bep_jax.checkpoint import Saved, load, save
 from bep_jax.export import to_c
 from bep_jax.fitting import fit
 from bep_jax.frames import equiangular_frame
 from bep_jax.loop import Report, Result, TrainState
+from bep_jax.model_file import Saved, load, save
 from bep_jax.networks import Dense, Model, Params, Recurrent, Residuals, Signals, mlp, rnn
 from bep_jax.optimizer import OptimizerState, optimizer, rescale
 from bep_jax.rule import Limits, Rule, thresholds

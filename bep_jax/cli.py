@@ -19,11 +19,11 @@ import jax
 import numpy as np
 import tyro
 
-from bep_jax import checkpoint, paper, plots, runs
+from bep_jax import model_file, paper, plots, runs
+from bep_jax.commands import Describe, Predict
 from bep_jax.fitting import fit
 from bep_jax.flags import Data, Network, Output, Plan, RuleFlags, Training, make_plan
 from bep_jax.loop import Result
-from bep_jax.predict import Describe, Predict
 
 _DESCRIPTION = """Binary Error Propagation: neural networks with binary weights, trained by binary error signals.
 
@@ -75,7 +75,8 @@ class Train:
         model, rule = plan.model(data), plan.rule
         batch_size = plan.batch_size(data)
         loaded = time.perf_counter()
-        steps = f", {data.train_x.shape[-2]} time steps" if plan.kind == "rnn" else ""
+        num_steps = data.train_x.shape[-2] if plan.kind == "rnn" else None
+        steps = f", {num_steps} time steps" if num_steps is not None else ""
         print(
             f"{plan.dataset}: {data.train_y.shape[-1]:,} training and {data.test_y.shape[-1]:,} test samples of "
             f"{data.num_inputs:,} bits{steps}, {data.num_classes} classes\n"
@@ -121,7 +122,7 @@ class Train:
                 "num_test": data.test_y.shape[-1],
                 "num_inputs": data.num_inputs,
                 "num_classes": data.num_classes,
-                "num_steps": data.train_x.shape[-2] if plan.kind == "rnn" else None,
+                "num_steps": num_steps,
             },
             "last_epoch": {name: values[:, -1] for name, values in result.history.items()},
             "started": started,
@@ -134,7 +135,7 @@ class Train:
             **runs.environment(),
         }
         try:
-            network = checkpoint.to_bytes(model, result.params, data.encoder, data.classes)
+            network = model_file.to_bytes(model, result.params, data.encoder, data.classes, window=num_steps)
             picture = self._picture(plan, result, reported)
             runs.save(folder, record, result.seeds, result.history, picture, network)
             if self.output.json is not None:

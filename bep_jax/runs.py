@@ -90,7 +90,7 @@ def save(
       seeds: S of them.
       history: name -> ``[S, epochs]``.
       curves: a picture in PNG, or None for none.
-      model: from `checkpoint.to_bytes`, or None for none.
+      model: from `model_file.to_bytes`, or None for none.
     """
     contents = {HISTORY: history_csv(seeds, history).encode(), RESULT: json_text(result).encode()}
     extra = {CURVES: curves, MODEL: model}

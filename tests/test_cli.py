@@ -175,6 +175,14 @@ def test_series_from_the_users_own_folder(problem, tmp_path, capsys):
     used = {"num_bits": 10, "bits": 16, "widths": [45, 45], "width": 45, "window": 8, "batch_size": 4, "model": "rnn"}
     assert used.items() <= result["config"].items()
     assert result["paper"] is None
+    # What predicts cuts series as training did, without being told.
+    series = problem / "ucr" / "Slopes" / "Slopes_TEST.ts"
+    assert cli.main(["predict", "--model", "runs/s/model.safetensors", "--input", str(series)]) == 0
+    found = capsys.readouterr().out.split()
+    right = sum(
+        line.endswith(f":{name}") for line, name in zip(series.read_text().splitlines()[8:], found, strict=True)
+    )
+    assert right / 12 == result["test_accuracy"][0]
 
 
 def test_without_matplotlib_the_numbers_are_written(small, tmp_path, monkeypatch, capsys):

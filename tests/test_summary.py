@@ -6,7 +6,7 @@ import pytest
 import safetensors.numpy
 
 import bep_jax as bep
-from bep_jax import checkpoint
+from bep_jax import model_file
 from bep_jax.networks import Params
 from bep_jax.summary import Operations
 
@@ -28,7 +28,7 @@ def test_bytes_are_those_on_disk(model):
         (False, summary.inference_bytes, "inference_bytes"),
         (True, summary.training_bytes, "training_bytes"),
     ):
-        content = checkpoint.to_bytes(model, params, hidden=kept)
+        content = model_file.to_bytes(model, params, hidden=kept)
         header = 8 + int.from_bytes(content[:8], "little")
         assert len(content) - header == wanted
         tensors = safetensors.numpy.load(content)

@@ -9,9 +9,7 @@ Axis letters: N neurons, K inputs, C classes, W = ceil(K / 32) words, S seeds.
 """
 
 import dataclasses
-import hashlib
 import itertools
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -20,16 +18,15 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-import safetensors
-import safetensors.numpy
 
-from bep_jax import bits, encode
+from bep_jax import bits, encode, tensor_file
 from bep_jax.datasets import files
+from bep_jax.datasets.dataset import check_count
 from bep_jax.encode import Composition, Encoder, Expansion, Thermometer
 from bep_jax.networks import Dense, Model, Params, Recurrent
+from bep_jax.tensor_file import Format
 
-VERSION = 1
-_KEY = "bep_jax"
+_FORMAT = Format("bep_jax", 2, "model from bep.save")  # version 1 had no window
 _LAYERS: dict[str, type[Dense] | type[Recurrent]] = {"dense": Dense, "recurrent": Recurrent}
 _THRESHOLD_BYTES = 8  # of the widest number that a safetensors file can hold
 
@@ -41,6 +38,7 @@ class Saved(NamedTuple):
     params: Params  # int16 [N, K] per matrix, uint32 [C, W]; of several networks all with a leading [S]
     encoder: Encoder | tuple[Encoder, ...] | None  # a tuple: one for each network
     classes: tuple[str, ...] | None  # C names
+    window: int | None = None  # T, the time steps of a sample in training; None where the file does not say
 
 
 def save(
@@ -50,6 +48,7 @@ def save(
     encoder: Encoder | Sequence[Encoder] | None = None,
     classes: Sequence[str] | None = None,
     hidden: bool = False,
+    window: int | None = None,
 ) -> None:
     """Writes a network, or several of one model, to a file: complete, or what was there stays.
 
@@ -61,10 +60,11 @@ def save(
         sequence of S encoders.
       classes: C names.
       hidden: keep the int16 hidden weights, for further training; otherwise their signs, one bit each.
+      window: recurrent: T, the time steps of a sample in training, to which `bep_jax.predict` cuts new ones.
 
     Raises:
       TypeError: an argument of the wrong kind, such as an encoder of your own.
-      ValueError: params, encoder or classes do not fit the model.
+      ValueError: params, encoder, classes or window do not fit the model.
       OSError: the file cannot be written.
 
     Example:
@@ -77,7 +77,7 @@ def save(
       ...     bep.load(f"{folder}/net.safetensors").classes
       ('no', 'yes')
     """
-    content = to_bytes(model, params, encoder, classes, hidden)
+    content = to_bytes(model, params, encoder, classes, hidden, window)
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(f"save: wanted a file, got the folder {path}.")
@@ -120,7 +120,7 @@ def load(path: str | os.PathLike) -> Saved:
         raise FileNotFoundError(f"load: there is no file {path}.") from None
     except IsADirectoryError:
         raise IsADirectoryError(f"load: wanted a file, got the folder {path}.") from None
-    tensors, about = _open(content, path)
+    tensors, about = tensor_file.loads(_FORMAT, content, path, "load")
     try:
         return _decode(tensors, about)
     except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
@@ -133,6 +133,7 @@ def to_bytes(
     encoder: Encoder | Sequence[Encoder] | None = None,
     classes: Sequence[str] | None = None,
     hidden: bool = False,
+    window: int | None = None,
 ) -> bytes:
     """The content of the file that `save` writes; equal arguments give equal bytes.
 
@@ -158,11 +159,9 @@ def to_bytes(
         "hidden": bool(hidden),
         "encoder": _describe_encoders(model, encoder, num_networks, tensors),
         "classes": _check_classes(model, classes),
+        "window": _check_window(model, window),
     }
-    tensors = {name: _little_endian(a) for name, a in tensors.items()}
-    # All metadata under one key: safetensors writes several in a random order.
-    metadata = {"version": VERSION, "sha256": _digest(tensors, about), "about": about}
-    return safetensors.numpy.save(tensors, {_KEY: json.dumps(metadata)})
+    return tensor_file.dumps(_FORMAT, tensors, about)
 
 
 def _check_params(model: Model, params: Params) -> int | None:
@@ -196,6 +195,14 @@ def _check_classes(model: Model, classes: Sequence[str] | None) -> list[str] | N
     if len(classes) != model.num_classes:
         raise ValueError(f"save: the model has {model.num_classes} classes, got {len(classes)} names.")
     return [str(name) for name in classes]
+
+
+def _check_window(model: Model, window: int | None) -> int | None:
+    if window is None:
+        return None
+    if not model.recurrent:
+        raise ValueError(f"save: window={window} is for recurrent models.")
+    return check_count(window, "window", "save")
 
 
 def _describe_layer(layer: Dense | Recurrent) -> dict[str, Any]:
@@ -245,38 +252,6 @@ def _describe_encoder(encoder: Encoder, tensors: dict[str, np.ndarray]) -> dict[
     raise TypeError(f"save: wanted an encoder from bep_jax.encode, got {type(encoder).__name__}.")
 
 
-def _open(content: bytes, path: Path) -> tuple[dict[str, np.ndarray], Any]:
-    """Tensors and description of a file that is of our format, of a version that we read, and undamaged."""
-    try:
-        safetensors.deserialize(content)
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    except (safetensors.SafetensorError, ValueError, RecursionError) as error:
-        raise ValueError(f"load: {path} is no safetensors file, or is damaged or truncated: {error}.") from error
-    text = header.get("__metadata__", {}).get(_KEY)
-    if text is None:
-        raise ValueError(
-            f"load: {path} is a safetensors file, but no model from bep.save: no {_KEY!r} in its metadata."
-        )
-    try:
-        metadata = json.loads(text)
-        version, digest, about = int(metadata["version"]), metadata["sha256"], metadata.get("about")
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise ValueError(f"load: {path} is damaged: its metadata do not read ({error}).") from error
-    if version != VERSION:
-        raise ValueError(
-            f"load: {path} has format version {version}, this bep_jax reads {VERSION}"
-            + ("; a newer bep_jax reads it." if version > VERSION else ".")
-        )
-    try:
-        tensors = safetensors.numpy.load(content)
-        found = _digest(tensors, about)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"load: {path} is damaged: its tensors do not read ({error}).") from error
-    if found != digest:
-        raise ValueError(f"load: {path} is damaged: its checksum is {found[:16]}…, it states {str(digest)[:16]}….")
-    return tensors, about
-
-
 def _decode(tensors: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> Saved:
     layers = tuple(_decode_layer(layer) for layer in about["layers"])
     for before, after in itertools.pairwise(layers):
@@ -307,7 +282,10 @@ def _decode(tensors: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> Save
     for one in encoder if isinstance(encoder, tuple) else (encoder,):
         if one is not None and one.num_bits != model.num_inputs:
             raise ValueError(f"an encoder of {one.num_bits} bits for a model of {model.num_inputs}")
-    return Saved(model, Params(tuple(hidden), jnp.asarray(classifier)), encoder, classes)
+    window = about.get("window")  # none in version 1
+    if window is not None:
+        _count(window)
+    return Saved(model, Params(tuple(hidden), jnp.asarray(classifier)), encoder, classes, window)
 
 
 def _decode_layer(layer: Mapping[str, Any]) -> Dense | Recurrent:
@@ -355,16 +333,3 @@ def _bits_of(words: np.ndarray, num_bits: int) -> np.ndarray:
     """uint32 ``[..., W]`` to bool ``[..., K]``, in NumPy."""
     octets = np.ascontiguousarray(words, "<u4").view(np.uint8)
     return np.unpackbits(octets, axis=-1, count=num_bits, bitorder="little").astype(bool)
-
-
-def _little_endian(a: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(a, a.dtype.newbyteorder("<"))
-
-
-def _digest(tensors: Mapping[str, np.ndarray], about: Any) -> str:
-    """SHA-256 over the description and every tensor with its name, dtype and shape."""
-    state = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
-    for name, a in sorted(tensors.items()):
-        state.update(f"\n{name} {a.dtype.str} {a.shape}\n".encode())
-        state.update(np.ascontiguousarray(a).data)
-    return state.hexdigest()

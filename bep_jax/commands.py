@@ -1,0 +1,100 @@
+"""The commands on saved networks: ``python -m bep_jax predict`` and ``summary``."""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import tyro
+from tyro.conf import arg
+
+from bep_jax.datasets import files
+from bep_jax.encode import Composition, Encoder, Expansion, Thermometer
+from bep_jax.model_file import Saved, load
+from bep_jax.predict import num_networks, read_samples, scores
+from bep_jax.summary import summary
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Predict:
+    """Say which class every sample of a file is in: its name, one line a sample."""
+
+    model: Annotated[Path, arg(metavar="FILE")]
+    """A model.safetensors, from train or bep.save."""
+    input: Annotated[Path, arg(metavar="FILE")]
+    """Samples: an array (.npy), time series (.ts), or images in an idx file (any other name; also .gz)."""
+    output: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: standard output)")] = None
+    """Where to write."""
+    ensemble: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Let all networks of the file vote: their scores are summed."""
+    network: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the first, 0)")] = None
+    """Which network of the file, where it holds one a seed."""
+    window: Annotated[int | None, arg(metavar="STEPS", help_behavior_hint="(default: as in training)")] = None
+    """Time series: only the last so many time steps."""
+
+    def run(self) -> None:
+        """Predicts and prints, or writes.
+
+        Raises:
+          ValueError, OSError, ...: files or flags that do not fit, with a message for the user.
+        """
+        if self.ensemble and self.network is not None:
+            raise ValueError("predict: give --ensemble or --network, not both.")
+        if self.output is not None:
+            _check_output(self.output, "predict: --output")
+        saved = load(self.model)
+        x = read_samples(self.input, saved, self.window)
+        found = np.argmax(scores(saved, x, None if self.ensemble else self.network or 0), axis=1)
+        names = saved.classes or tuple(map(str, range(saved.model.num_classes)))
+        text = "".join(f"{names[i]}\n" for i in found.tolist())
+        if not self.ensemble and self.network is None:
+            _say_which(saved, "predict", "; --ensemble takes all of them")
+        if self.output is None:
+            print(text, end="", flush=True)
+        else:
+            files.write_atomic(self.output, text.encode())
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Describe:
+    """Say what a saved network is and what it costs: weights, bytes, operations, layer by layer."""
+
+    model: Annotated[Path, arg(metavar="FILE")]
+    """A model.safetensors, from train or bep.save."""
+
+    def run(self) -> None:
+        """Prints."""
+        saved = load(self.model)
+        print(summary(saved.model))
+        count = num_networks(saved)
+        steps = f"\ntime steps: {saved.window}" if saved.window is not None else ""
+        print(
+            f"\n{self.model}: {self.model.stat().st_size:,} bytes, {count} network{'s' * (count > 1)}"
+            f"\nencoder: {_encoder_text(saved.encoder)}{steps}"
+            f"\nclasses: {', '.join(saved.classes) if saved.classes else saved.model.num_classes}",
+            flush=True,
+        )
+
+
+def _check_output(path: Path, who: str) -> None:
+    if path.is_dir() or not path.parent.is_dir():
+        raise ValueError(f"{who} wants a file in a folder that exists, got {path}.")
+
+
+def _say_which(saved: Saved, who: str, others: str) -> None:
+    count = num_networks(saved)
+    if count > 1:
+        print(f"{who}: network 0 of {count}{others}", file=sys.stderr)
+
+
+def _encoder_text(encoder: Encoder | tuple[Encoder, ...] | None) -> str:
+    if isinstance(encoder, tuple):
+        return f"one a network, {_encoder_text(encoder[0])}"
+    if isinstance(encoder, Composition):
+        return ", then ".join(map(_encoder_text, encoder.encoders))
+    if isinstance(encoder, Thermometer):
+        return f"thermometer, {encoder.num_features:,} features of {encoder.thresholds.shape[1]} bits"
+    if isinstance(encoder, Expansion):
+        return f"expansion to {encoder.num_bits:,} bits"
+    return "none, samples are bits"

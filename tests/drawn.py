@@ -1,0 +1,42 @@
+"""Networks and encoders drawn by NumPy alone, so that nothing compiles, and how to compare encoders."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from bep_jax import encode
+from bep_jax.encode import Composition, Expansion, Thermometer
+from bep_jax.networks import Params
+
+
+def draw(model, lead=(), seed=0):
+    """Params of random odd weights; NumPy alone, nothing compiles."""
+    random = np.random.default_rng(seed)
+    hidden = tuple(
+        jnp.asarray(2 * random.integers(-(2**14), 2**14, lead + shape, np.int16) + np.int16(1))
+        for shape in model.matrix_shapes
+    )
+    classifier = encode.pack_host(random.random((*lead, model.num_classes, model.widths[-1])) < 0.5)
+    return Params(hidden, jnp.asarray(classifier))
+
+
+def expansion(num_inputs, width, seed=0):
+    return Expansion(encode.pack_host(np.random.default_rng(seed).random((width, num_inputs)) < 0.5), num_inputs)
+
+
+def thermometer(features, num_bits, dtype=np.float64):
+    values = np.sort(np.random.default_rng(0).integers(0, 100, (features, num_bits)), axis=1)
+    return Thermometer(values.astype(dtype))
+
+
+def assert_same_encoder(a, b):
+    assert type(a) is type(b)
+    if isinstance(a, Composition | tuple):
+        parts = (a, b) if isinstance(a, tuple) else (a.encoders, b.encoders)
+        for one, other in zip(*parts, strict=True):
+            assert_same_encoder(one, other)
+    elif isinstance(a, Expansion):
+        np.testing.assert_array_equal(a.matrix, b.matrix)
+        assert a.num_inputs == b.num_inputs
+    elif a is not None:
+        np.testing.assert_array_equal(a.thresholds, b.thresholds)
+        assert a.thresholds.dtype == b.thresholds.dtype.newbyteorder("=")
