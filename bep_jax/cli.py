@@ -1,4 +1,4 @@
-"""The command line: ``python -m bep_jax train``, ``predict``, ``summary`` and ``reproduce ...``.
+"""The command line: ``python -m bep_jax train``, ``predict``, ``summary``, ``export`` and ``reproduce ...``.
 
 A command is a frozen dataclass whose fields are its flags, read by tyro, and whose ``run`` does the work.
 """
@@ -20,7 +20,7 @@ import numpy as np
 import tyro
 
 from bep_jax import model_file, paper, plots, runs
-from bep_jax.commands import Describe, Predict
+from bep_jax.commands import Describe, Export, Predict
 from bep_jax.fitting import fit
 from bep_jax.flags import Data, Network, Output, Plan, RuleFlags, Training, make_plan
 from bep_jax.loop import Result
@@ -31,7 +31,8 @@ _DESCRIPTION = """Binary Error Propagation: neural networks with binary weights,
   python -m bep_jax train --dataset fashion-mnist --split paper --gate 0.2
   python -m bep_jax train --dataset ucr/ItalyPowerDemand --window 8 --bits 10
   python -m bep_jax predict --model runs/NAME/model.safetensors --input images.npy
-  python -m bep_jax summary --model runs/NAME/model.safetensors"""
+  python -m bep_jax summary --model runs/NAME/model.safetensors
+  python -m bep_jax export --model runs/NAME/model.safetensors --format c --out model.h"""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -200,7 +201,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _commands(args: Sequence[str]) -> Any:
     """The type that tyro reads: one dataclass a command. Only the one that is called is imported."""
-    commands: dict[str, Any] = {"train": Train, "predict": Predict, "summary": Describe}
+    commands: dict[str, Any] = {"train": Train, "predict": Predict, "summary": Describe, "export": Export}
     if importlib.util.find_spec("bep_jax.reproduce") is not None:
         commands["reproduce"] = _reproduce() if args[:1] == ["reproduce"] else _Reproduce
     return _one_of(commands)

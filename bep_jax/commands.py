@@ -1,9 +1,9 @@
-"""The commands on saved networks: ``python -m bep_jax predict`` and ``summary``."""
+"""The commands on saved networks: ``python -m bep_jax predict``, ``summary`` and ``export``."""
 
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import tyro
@@ -11,8 +11,9 @@ from tyro.conf import arg
 
 from bep_jax.datasets import files
 from bep_jax.encode import Composition, Encoder, Expansion, Thermometer
+from bep_jax.export import to_c
 from bep_jax.model_file import Saved, load
-from bep_jax.predict import num_networks, read_samples, scores
+from bep_jax.predict import num_networks, one_network, read_samples, scores
 from bep_jax.summary import summary
 
 
@@ -75,6 +76,41 @@ class Describe:
             f"\nclasses: {', '.join(saved.classes) if saved.classes else saved.model.num_classes}",
             flush=True,
         )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Export:
+    """Write a saved network and its encoder as source code: one C99 header without dependencies."""
+
+    model: Annotated[Path, arg(metavar="FILE")]
+    """A model.safetensors, from train or bep.save."""
+    format: Literal["c"] = "c"
+    """The language."""
+    prefix: Annotated[str, arg(metavar="NAME")] = "bep"
+    """What all names in it begin with."""
+    out: Annotated[Path | None, arg(metavar="FILE.h", help_behavior_hint="(default: standard output)")] = None
+    """Where to write."""
+    network: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the first, 0)")] = None
+    """Which network of the file, where it holds one a seed."""
+
+    def run(self) -> None:
+        """Prints, or writes.
+
+        Raises:
+          ValueError, OSError, ...: files or flags that do not fit, with a message for the user.
+        """
+        if self.out is not None:
+            _check_output(self.out, "export: --out")
+        saved = load(self.model)
+        one = one_network(saved, self.network or 0, "export")
+        assert not isinstance(one.encoder, tuple)
+        header = to_c(one.model, one.params, one.encoder, prefix=self.prefix)
+        if self.network is None:
+            _say_which(saved, "export", "; --network takes another")
+        if self.out is None:
+            print(header, end="", flush=True)
+        else:
+            files.write_atomic(self.out, header.encode())
 
 
 def _check_output(path: Path, who: str) -> None:

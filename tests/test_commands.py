@@ -49,6 +49,55 @@ def test_predict(file, ensemble, tmp_path, capsys):
     assert not (names(scores[0]) == names(scores[2]) == names(scores.sum(axis=0)))
 
 
+def test_export(ensemble, tmp_path, capsys):
+    folder, _ = ensemble
+    saved = bep.load(folder / "net")
+
+    def header(i, **options):
+        return bep.to_c(saved.model, jax.tree.map(lambda a: a[i], saved.params), saved.encoder, **options)
+
+    args = ["export", "--model", str(folder / "net")]
+    assert cli.main([*args, "--format", "c"]) == 0
+    out, err = capsys.readouterr()
+    assert out == header(0)
+    assert "network 0 of 3; --network" in err
+    place = tmp_path / "net.h"
+    assert cli.main([*args, "--network", "2", "--prefix", "My net", "--out", str(place)]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert place.read_text() == header(2, prefix="My net")
+    assert cli.main([*args, "--network", "1", "--out", str(place)]) == 0
+    assert place.read_text() == header(1)
+    assert [path.name for path in tmp_path.iterdir()] == ["net.h"]
+
+
+def test_export_takes_the_encoder_of_its_network(tmp_path, capsys):
+    model = bep.mlp(num_inputs=8, widths=(5,), num_classes=2)
+    encoders = (expansion(6, 8), expansion(6, 8, seed=1))
+    bep.save(tmp_path / "net", model, draw(model, (2,)), encoders)
+    assert cli.main(["export", "--model", str(tmp_path / "net"), "--network", "1"]) == 0
+    params = jax.tree.map(lambda a: a[1], draw(model, (2,)))
+    assert capsys.readouterr().out == bep.to_c(model, params, encoders[1])
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--model", "none"], "load: there is no file"),
+        (["--network", "3"], "export: there is no network 3; the file holds 3"),
+        (["--prefix", "?"], "to_c: prefix must have a letter"),
+        (["--out", "none/net.h"], "export: --out wants a file in a folder that exists"),
+    ],
+)
+def test_a_mistake_of_export_is_one_line_and_writes_nothing(args, message, ensemble, monkeypatch, capsys):
+    folder, _ = ensemble
+    monkeypatch.chdir(folder)
+    before = sorted(folder.iterdir())
+    assert cli.main(["export", "--model", "net", "--out", "net.h", *args]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("error: ") and err.count("\n") == 1 and message in err
+    assert sorted(folder.iterdir()) == before
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
