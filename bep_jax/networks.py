@@ -242,13 +242,8 @@ class Model:
         if not (scale > 0 and math.isfinite(scale)):
             raise ValueError(f"Model.init: scale must be positive and finite, got {scale}.")
         classifier_key, *keys = jax.random.split(key, 1 + len(self.matrix_shapes))
-        table, smallest = _normal_table(float(scale))
-
-        def draw(key, shape):
-            index = jnp.searchsorted(table, jax.random.bits(key, shape, jnp.uint32), side="right")
-            return (2 * index.astype(jnp.int32) + smallest).astype(jnp.int16)
-
-        hidden = tuple(draw(k, shape) for k, shape in zip(keys, self.matrix_shapes, strict=True))
+        table = _normal_table(float(scale))
+        hidden = tuple(_draw(k, *table, shape=shape) for k, shape in zip(keys, self.matrix_shapes, strict=True))
         return Params(hidden, equiangular_frame(classifier_key, self.num_classes, self.widths[-1]))
 
 
@@ -260,13 +255,28 @@ def check_key(who: str, key: jax.Array) -> None:
 
 
 @functools.lru_cache(maxsize=16)
-def _normal_table(scale: float) -> tuple[np.ndarray, int]:
+def _normal_table(scale: float) -> tuple[np.ndarray, np.ndarray]:
     """Upper 32-bit quantiles of each odd h, and the smallest h: P(h) = Φ((h + 1) / σ) - Φ((h - 1) / σ)."""
     # 6.7 σ is where 32 bits run out: the tail beyond has less than 2^-33.
     reach = min(_INT16_MAX, 2 * math.ceil(6.7 * scale / 2) + 1)
     edges = np.arange(-reach + 1, reach, 2)
     quantiles = [0.5 * math.erfc(-edge / scale / math.sqrt(2)) for edge in edges]
-    return np.minimum(np.floor(np.array(quantiles) * 2**32), 2**32 - 1).astype(np.uint32), -reach
+    return np.minimum(np.floor(np.array(quantiles) * 2**32), 2**32 - 1).astype(np.uint32), np.asarray(-reach, np.int32)
+
+
+@functools.partial(jax.jit, static_argnames="shape")
+def _draw(key: jax.Array, table: jax.Array, smallest: jax.Array, *, shape: tuple[int, int]) -> jax.Array:
+    """Odd normal hidden weights int16 ``[N, K]``, from 32 bits each: those of ``jax.random.bits(key, shape)``."""
+    columns = jnp.arange(shape[1], dtype=jnp.uint32)
+
+    # Row by row: all words at once, and the search through the table, would need ten times the memory of the matrix,
+    # more than training does.
+    def row(n):
+        words = jax.random.key_data(jax.vmap(jax.random.fold_in, (None, 0))(key, n * jnp.uint32(shape[1]) + columns))
+        place = jnp.searchsorted(table, words[:, 0] ^ words[:, 1], side="right")
+        return (2 * place.astype(jnp.int32) + smallest).astype(jnp.int16)
+
+    return lax.map(row, jnp.arange(shape[0], dtype=jnp.uint32))
 
 
 def mlp(*, num_inputs: int, widths: Sequence[int], num_classes: int) -> Model:

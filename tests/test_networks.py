@@ -115,6 +115,12 @@ def test_init_under_jit_and_vmap(model):
         cases.assert_trees_equal(model.init(keys[0], scale=16.0), params)
 
 
+def test_init_takes_less_memory_than_the_weights():
+    model = bep.mlp(num_inputs=525, widths=(525, 525), num_classes=2)
+    memory = jax.jit(model.init).lower(jax.random.key(0)).compile().memory_analysis()
+    assert memory.temp_size_in_bytes < memory.output_size_in_bytes
+
+
 @pytest.mark.parametrize("scale", [0.0, -1.0, math.nan, math.inf])
 def test_init_wants_a_positive_scale(scale):
     with pytest.raises(ValueError, match=f"^Model.init: scale must be positive and finite, got {scale}"):
