@@ -1,7 +1,4 @@
-"""Straight-through quantisation-aware training in float32: what binary training is usually done with.
-
-The same `Model`, packed inputs and labels as Binary Error Propagation, trained by backpropagation instead: float32
-latent weights in [-1, 1] whose signs are the visible weights, sign activations, cross-entropy, optax Adam.
+"""The network of quantisation-aware training: latent float32 weights, binary weights and activations.
 
 What the literature leaves open is settled so:
 
@@ -13,11 +10,11 @@ What the literature leaves open is settled so:
 - Batch normalisation follows every dense layer, the classifier included, as in Hubara et al. 2016. A recurrent cell
   normalises its whole pre-activation at every time step, with gain and shift shared by all steps and statistics of
   each step's own (Cooijmans et al. 2017), so a batch-normalised cell is tied to one sequence length.
-- Latent weights start Glorot-uniform; they are cut to [-1, 1] after every step.
+- Latent weights start Glorot-uniform.
 
 Speed: weights ``[N, K]`` times activations with the batch last is the fastest form of the dense layers on CPU; in the
 recurrent cell, the batch comes first, all input projections are one product, and so is the gradient of the recurrent
-weights (autodiff of a scan would add up T products). Adam is optax's, leaf by leaf: flattened is no faster.
+weights (autodiff of a scan would add up T products).
 
 Axis letters: K inputs, N neurons, B batch, T time steps, C classes, L layers, W words.
 """
@@ -27,15 +24,13 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax import lax
 
 from bep_jax import bits
-from bep_jax.chain import check_labels, check_model
+from bep_jax.chain import check_model
 from bep_jax.networks import Model
 
 _EPSILON = 1e-5
-_MOMENTUM = 0.1
 
 
 class Norm(NamedTuple):
@@ -65,13 +60,6 @@ class Variables(NamedTuple):
     trained: Trained
     statistics: tuple[Statistics, ...]  # like Trained.norms
     scales: tuple[jax.Array, ...]  # per layer and of the classifier float32 [], multiplies the pre-activation
-
-
-class Stats(NamedTuple):
-    """What one step saw, before its update."""
-
-    loss: jax.Array  # float32 [], mean cross-entropy
-    correct: jax.Array  # int32 [], samples classified correctly
 
 
 def init(
@@ -140,89 +128,8 @@ def logits(model: Model, variables: Variables, x: jax.Array) -> jax.Array:
       >>> logits(model, init(jax.random.key(0), model), bep.bits.pack(jnp.ones((3, 6), bool))).shape
       (3, 2)
     """
-    _check("logits", model, variables, x)
-    return _forward(model, variables.trained, variables, x, None, training=False)[0].T
-
-
-def make_optimizer(learning_rate: jax.typing.ArrayLike = 1e-3) -> optax.GradientTransformation:
-    """Adam whose learning rate is a number in its state, so that vmap maps over learning rates.
-
-    Args:
-      learning_rate: a positive number, or a traced scalar.
-
-    Returns:
-      ``optax.inject_hyperparams(optax.adam)``; ``init(variables.trained)`` makes its state, `step` uses it.
-
-    Example:
-      >>> import bep_jax as bep
-      >>> model = bep.mlp(num_inputs=6, widths=(4,), num_classes=2)
-      >>> trained = init(jax.random.key(0), model).trained
-      >>> states = jax.vmap(lambda rate: make_optimizer(rate).init(trained))(jnp.array([1e-3, 1e-2], jnp.float32))
-      >>> states.hyperparams["learning_rate"].shape
-      (2,)
-    """
-    adam = optax.inject_hyperparams(optax.adam, hyperparam_dtype=jnp.float32)
-    return adam(learning_rate=learning_rate)
-
-
-def step(
-    model: Model,
-    optimizer: optax.GradientTransformation,
-    variables: Variables,
-    opt_state: optax.OptState,
-    x: jax.Array,
-    y: jax.Array,
-    where: jax.Array | None = None,
-) -> tuple[Variables, optax.OptState, Stats]:
-    """One mini-batch: straight-through gradient of the mean cross-entropy, Adam, cut to [-1, 1].
-
-    Args:
-      model: a `Model`.
-      optimizer: any optax transformation of `Trained`, usually from `make_optimizer`.
-      variables: `Variables`.
-      opt_state: from ``optimizer.init(variables.trained)``.
-      x: uint32 ``[B, W]``, recurrent ``[B, T, W]``; packed input bits.
-      y: integer ``[B]``, labels in 0..C-1; under jit, a sample with a label outside adds nothing to the loss.
-      where: bool ``[B]``; False takes no part, in the batch statistics neither.
-
-    Returns:
-      New variables and optimizer state, and `Stats`.
-
-    Raises:
-      TypeError, ValueError: as `logits`; labels or ``where`` do not fit, or concrete labels are out of range.
-
-    Example:
-      >>> import bep_jax as bep
-      >>> model = bep.mlp(num_inputs=6, widths=(4,), num_classes=2)
-      >>> variables, adam = init(jax.random.key(0), model), make_optimizer(1e-2)
-      >>> x, y = bep.bits.pack(jnp.ones((3, 6), bool)), jnp.array([0, 1, 1])
-      >>> variables, opt_state, stats = step(model, adam, variables, adam.init(variables.trained), x, y)
-      >>> bool(stats.loss > 0)
-      True
-    """
-    _check("step", model, variables, x)
-    check_labels("step", model, x.shape[0], y, where)
-    y = y.astype(jnp.int32)
-
-    def loss(trained: Trained) -> tuple[jax.Array, tuple]:
-        scores, statistics = _forward(model, trained, variables, x, where, training=True)
-        own_class = jnp.arange(model.num_classes, dtype=jnp.int32)[:, None] == y[None, :]
-        losses = -jnp.sum(jnp.where(own_class, jax.nn.log_softmax(scores, axis=0), 0.0), axis=0)
-        return _mean(losses, where, axis=0), (scores, statistics)
-
-    (value, (scores, statistics)), gradients = jax.value_and_grad(loss, has_aux=True)(variables.trained)
-    # optax raises a float to an integer count and so on, which strict promotion forbids.
-    with jax.numpy_dtype_promotion("standard"):
-        deltas, opt_state = optimizer.update(gradients, opt_state, variables.trained)
-        trained = optax.apply_updates(variables.trained, deltas)
-    trained = trained._replace(latent=tuple(jnp.clip(w, -1.0, 1.0) for w in trained.latent))
-    running = jax.tree.map(lambda old, new: old + _MOMENTUM * (new - old), variables.statistics, statistics)
-    if where is not None:
-        # Nothing was seen: nothing is to be averaged.
-        running = jax.tree.map(lambda old, new: jnp.where(jnp.any(where), new, old), variables.statistics, running)
-    correct = lax.argmax(scores, 0, jnp.int32) == y
-    counted = jnp.sum(correct if where is None else correct & where, dtype=jnp.int32)
-    return variables._replace(trained=trained, statistics=running), opt_state, Stats(value, counted)
+    check("logits", model, variables, x)
+    return forward(model, variables.trained, variables, x, None, training=False)[0].T
 
 
 @jax.custom_jvp
@@ -236,7 +143,7 @@ def _sign_jvp(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
     return sign(*primals), jnp.where(jnp.abs(primals[0]) <= 1, tangents[0], 0.0)
 
 
-def _forward(
+def forward(
     model: Model, trained: Trained, variables: Variables, x: jax.Array, where: jax.Array | None, *, training: bool
 ) -> tuple[jax.Array, tuple]:
     """Scores ``[C, B]`` and batch statistics, if training; else the running statistics are used and returned."""
@@ -337,13 +244,13 @@ def _normalise(
 ) -> tuple[jax.Array, Statistics]:
     """Batch normalisation of ``z [B, N]``, by ``frozen`` statistics or the batch's own; with the statistics used."""
     if frozen is None:
-        mean = _mean(z, where, axis=0)
-        frozen = Statistics(mean, _mean(jnp.square(z - mean[None, :]), where, axis=0))
+        mean = batch_mean(z, where, axis=0)
+        frozen = Statistics(mean, batch_mean(jnp.square(z - mean[None, :]), where, axis=0))
     gain = norm.gain * lax.rsqrt(frozen.variance + _EPSILON)
     return (z - frozen.mean[None, :]) * gain[None, :] + norm.shift[None, :], frozen
 
 
-def _mean(values: jax.Array, where: jax.Array | None, axis: int) -> jax.Array:
+def batch_mean(values: jax.Array, where: jax.Array | None, axis: int) -> jax.Array:
     """The mean over the batch, which is ``axis``, of the samples that take part; 0 if none does."""
     if where is None:
         return jnp.mean(values, axis=axis)
@@ -357,7 +264,7 @@ def _floats(words: jax.Array, num_bits: int) -> jax.Array:
     return jnp.where(bits.unpack(words, num_bits=num_bits) > 0, jnp.float32(1), jnp.float32(-1))
 
 
-def _check(who: str, model: Model, variables: Variables, x: jax.Array) -> None:
+def check(who: str, model: Model, variables: Variables, x: jax.Array) -> None:
     check_model(who, model)
     wanted = [*model.matrix_shapes, (model.num_classes, model.widths[-1])]
     got = [w.shape for w in variables.trained.latent]
