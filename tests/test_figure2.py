@@ -1,10 +1,12 @@
 """`reproduce figure2`: candidates are chosen on validation data, each run is done once."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 import bep_jax as bep
+from bep_jax import methods
 from bep_jax.reproduce import figure2
 
 
@@ -19,10 +21,10 @@ def small(monkeypatch):
 
     def fit(*args, **kwargs):
         fits.append(kwargs)
-        return bep.fit(*args, **kwargs)
+        return methods.fit(*args, **kwargs)
 
     monkeypatch.setattr(figure2, "load", load)
-    monkeypatch.setattr(figure2, "fit", fit)
+    monkeypatch.setattr(figure2, "methods", SimpleNamespace(**vars(methods) | {"fit": fit}))
     return fits
 
 
@@ -65,8 +67,18 @@ def test_tuning_draws_are_not_the_tested_ones(tmp_path, small):
     assert not set(small[0]["seeds"]) & set(small[-1]["seeds"])
 
 
+def test_every_method_is_tuned_and_tested(tmp_path, small):
+    methods = ("local-rule", "qat-raw", "random-features")
+    command(tmp_path, methods=methods, gates=(0.2,), tune_runs=1, learning_rates=(1e-3, 1e-2), runs=1).run()
+    counts = {m: sum(r["kind"] == "tune" and r["method"] == m for r in lines(tmp_path)) for m in methods}
+    assert counts == {"local-rule": 1, "qat-raw": 2, "random-features": 1}
+    assert {r["method"] for r in lines(tmp_path) if r["kind"] == "run"} == set(methods)
+    table = (tmp_path / "table.md").read_text()
+    assert "local rule" in table and "rate 0.0" in table
+
+
 def test_bad_flags(tmp_path):
     with pytest.raises(ValueError, match="figure2: --runs takes integers of at least 1"):
         command(tmp_path, runs=0).run()
-    with pytest.raises(ValueError, match="figure2: unknown data set or split cifar"):
+    with pytest.raises(ValueError, match="figure2: unknown data set, split or method cifar"):
         command(tmp_path, datasets=("cifar",)).run()

@@ -1,4 +1,4 @@
-"""Figure 2: multilayer perceptrons by width, settings tuned on held-out training data.
+"""Figure 2: multilayer perceptrons by width and method, settings tuned on held-out training data.
 
 Axis letters: S networks trained side by side, n samples.
 """
@@ -10,18 +10,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import jax
-import jax.numpy as jnp
 from tqdm.auto import tqdm
 from tyro.conf import arg
 
-from bep_jax import paper
+from bep_jax import methods, paper
+from bep_jax.baselines.local_rule import usual_group_size
 from bep_jax.datasets import Dataset, load
-from bep_jax.fitting import fit
 from bep_jax.loop import Result
 from bep_jax.networks import mlp
 from bep_jax.reproduce import report, training
 from bep_jax.reproduce.results import Record, Results, complete
-from bep_jax.rule import Rule, thresholds
+from bep_jax.rule import Rule
 
 _DRAWN = "random-prototypes"
 # Prototypes that settings are tuned on: no run of the table draws these.
@@ -29,9 +28,18 @@ _TUNING_DRAWS = 1000
 # Of the training file, where settings are tuned: neither split tests on them.
 _TUNING_IMAGES = 50_000
 _RULE = ("margin", "gate", "group_size", "reinforcement")
-_CANDIDATE = (*_RULE, "batch_size", "patience")
+# What is searched for a method; a gate is nothing to the local rule, a rule nothing to QAT.
+_CANDIDATE = {
+    "bep": (*_RULE, "batch_size", "patience"),
+    "local-rule": ("margin", "group_size", "reinforcement", "batch_size", "patience"),
+    "random-features": ("margin", "group_size", "reinforcement", "batch_size", "patience"),
+    **{name: ("learning_rate", "batch_size", "patience") for name in methods.TITLES if methods.is_qat(name)},
+}
+_SYMBOLS = {"margin": "r", "gate": "ν", "group_size": "γ", "reinforcement": "p_r", "learning_rate": "rate"}
+# The paper's name of a method; its QAT without batch normalisation is the raw one.
+_PAPER = {"bep": "bep", "local-rule": "local_rule", "qat-raw": "qat", "qat-batchnorm": "qat_batchnorm"}
 _PROTOCOL = """\
-Test accuracy of BEP in percent after the last epoch, mean ± standard deviation over seeds. Settings are those with the
+Test accuracy in percent after the last epoch, mean ± standard deviation over seeds. Settings are those with the
 best validation accuracy (mean of the last 5 epochs and of the tuning runs) among all that the results file records;
 images are tuned on held-out parts of the first 50,000 of the training file, prototypes on draws of their own. The
 tested networks then train on the whole training part with group sizes fixed or, where a patience was chosen, with a
@@ -40,7 +48,7 @@ twentieth held out to grow them."""
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Figure2:
-    """Figure 2: multilayer perceptrons on Random Prototypes and Fashion-MNIST (and MNIST), beside the paper's BEP.
+    """Figure 2: multilayer perceptrons on Random Prototypes and Fashion-MNIST (and MNIST), BEP and the baselines.
 
     Resumable: what is in DIR/results.jsonl is not done again, and a second call with other candidates adds to the
     search. Test accuracy of settings that were not chosen is never computed.
@@ -50,6 +58,8 @@ class Figure2:
     """random-prototypes, fashion-mnist, mnist."""
     splits: Annotated[tuple[str, ...], arg(metavar="SPLIT [SPLIT ...]")] = ("paper", "official")
     """Of the images: paper (its own, easier), official (the test file)."""
+    methods: Annotated[tuple[str, ...], arg(metavar="NAME [NAME ...]")] = ("bep",)
+    """bep, local-rule, qat, qat-raw (the paper's QAT), qat-batchnorm, random-features."""
     layer_widths: Annotated[tuple[int, ...], arg(metavar="N [N ...]")] = paper.FIGURE2_WIDTHS
     """Widths, each for all layers."""
     layers: Annotated[tuple[int, ...], arg(metavar="L [L ...]")] = (2, 3)
@@ -59,9 +69,12 @@ class Figure2:
     gates: Annotated[tuple[float, ...], arg(metavar="NU [NU ...]")] = (0.2, 0.5)
     """Candidates for ν."""
     groups: Annotated[tuple[int, ...], arg(metavar="N [N ...]")] = (1, 3, 5, 15)
-    """Candidates for the number of groups in a layer, width / γ; those that do not divide the width are left out."""
+    """Candidates for the number of groups in a layer, width / γ; those that do not divide the width are left out.
+    The local rule always takes its published γ."""
     reinforcements: Annotated[tuple[float, ...], arg(metavar="P [P ...]")] = (0.5,)
     """Candidates for p_r."""
+    learning_rates: Annotated[tuple[float, ...], arg(metavar="RATE [RATE ...]")] = (1e-4, 1e-3, 1e-2)
+    """Candidates for QAT's learning rate."""
     batch_sizes: Annotated[tuple[int, ...], arg(metavar="N [N ...]")] = (100,)
     """Candidates for the batch size."""
     patiences: Annotated[tuple[int, ...], arg(metavar="EPOCHS [EPOCHS ...]")] = (0,)
@@ -91,11 +104,11 @@ class Figure2:
         """Runs what is missing and draws the figure."""
         self._check()
         results = Results(self.out / report.RESULTS)
-        points = list(itertools.product(self.datasets, self.layers, self.layer_widths))
+        points = list(itertools.product(self.methods, self.datasets, self.layers, self.layer_widths))
         try:
-            for name, depth, width in (bar := tqdm(points, unit="point")):
-                bar.set_description(f"{name}, {depth} layers of {width}")
-                point = {"problem": name, "widths": [width] * depth}
+            for method, name, depth, width in (bar := tqdm(points, unit="point")):
+                bar.set_description(f"{method}, {name}, {depth} layers of {width}")
+                point = {"method": method, "problem": name, "widths": [width] * depth}
                 self._tune(results, point)
                 for split in ("official",) if name == _DRAWN else self.splits:
                     self._test(results, {**point, "split": split})
@@ -116,17 +129,32 @@ class Figure2:
         )
         training.check_fraction("figure2", tune_validation=self.tune_validation, validation=self.validation)
         wrong = set(self.datasets) - {_DRAWN, "fashion-mnist", "mnist"} | set(self.splits) - {"paper", "official"}
+        wrong |= set(self.methods) - set(_CANDIDATE)
         if wrong:
-            raise ValueError(f"reproduce: figure2: unknown data set or split {', '.join(sorted(wrong))}.")
+            raise ValueError(f"reproduce: figure2: unknown data set, split or method {', '.join(sorted(wrong))}.")
+        if not min(self.learning_rates, default=0) > 0:
+            raise ValueError(f"reproduce: figure2: --learning-rates must be positive, got {self.learning_rates}.")
 
     def _tune_settings(self) -> dict[str, Any]:
         return {"epochs": self.tune_epochs, "validation": self.tune_validation, "seed": self.seed}
 
-    def _candidates(self, width: int) -> Iterator[Record]:
-        sizes = sorted({width // g for g in self.groups if width % g == 0})
-        rules = (self.margins, self.gates, sizes, self.reinforcements)
-        for values in itertools.product(*rules, self.batch_sizes, self.patiences):
-            candidate = dict(zip(_CANDIDATE, values, strict=True))
+    def _candidates(self, method: str, width: int) -> Iterator[Record]:
+        values = {
+            "margin": self.margins,
+            "gate": self.gates,
+            "group_size": sorted({width // g for g in self.groups if width % g == 0}),
+            "reinforcement": self.reinforcements,
+            "learning_rate": self.learning_rates,
+            "batch_size": self.batch_sizes,
+            "patience": self.patiences,
+        }
+        if method == "local-rule":
+            values["group_size"] = [usual_group_size(width)]
+        if methods.is_qat(method):
+            values["patience"] = (0,)
+        names = _CANDIDATE[method]
+        for chosen in itertools.product(*(values[name] for name in names)):
+            candidate = dict(zip(names, chosen, strict=True))
             if candidate["patience"] == 0 or candidate["group_size"] < width:  # a whole layer cannot grow
                 yield candidate
 
@@ -135,7 +163,7 @@ class Figure2:
         for batch_size, patience in itertools.product(self.batch_sizes, self.patiences):
             places = [
                 {"kind": "tune", **point, **candidate, "run": run}
-                for candidate in self._candidates(point["widths"][0])
+                for candidate in self._candidates(point["method"], point["widths"][0])
                 for run in range(self.tune_runs)
                 if (candidate["batch_size"], candidate["patience"]) == (batch_size, patience)
             ]
@@ -160,15 +188,16 @@ class Figure2:
     def chosen(self, results: Results, point: Mapping[str, Any]) -> Record | None:
         """The candidate with the best validation accuracy in the file, with its score; None where there is none."""
         scores: dict[tuple[Any, ...], list[float]] = {}
-        wanted = {"kind": "tune", "problem": point["problem"], "widths": list(point["widths"])}
+        names = _CANDIDATE[point["method"]]
+        wanted = {"kind": "tune", **{name: point[name] for name in ("method", "problem", "widths")}}
         for record in results:
             if all(record.get(k) == v for k, v in wanted.items()) and record["settings"] == self._tune_settings():
-                candidate = tuple(record[name] for name in _CANDIDATE)
+                candidate = tuple(record[name] for name in names)
                 scores.setdefault(candidate, []).append(record["validation_accuracy"])
         if not scores:
             return None
         best = max(scores, key=lambda candidate: sum(scores[candidate]) / len(scores[candidate]))
-        return dict(zip(_CANDIDATE, best, strict=True))
+        return dict(zip(names, best, strict=True))
 
     def _places(self, results: Results, point: Mapping[str, Any]) -> list[Record]:
         candidate = self.chosen(results, point)
@@ -198,10 +227,15 @@ class Figure2:
         self, places: Sequence[Mapping[str, Any]], data: Any, seeds: list[int], epochs: int, held: float
     ) -> Result:
         model = mlp(num_inputs=data.num_inputs, widths=places[0]["widths"], num_classes=data.num_classes)
-        rules = [Rule(**{name: place[name] for name in _RULE}) for place in places]
-        result = fit(
+        method = places[0]["method"]
+        settings: list[Any] = [
+            place["learning_rate"] if methods.is_qat(method) else Rule(**{k: place[k] for k in _RULE if k in place})
+            for place in places
+        ]
+        result = methods.fit(
+            method,
             model,
-            jax.tree.map(lambda *a: jnp.stack(a), *(thresholds(model, rule) for rule in rules)),
+            settings,
             data,
             epochs=epochs,
             batch_size=places[0]["batch_size"],
@@ -217,55 +251,69 @@ class Figure2:
 
     def _report(self, results: Results) -> None:
         results.refresh()
-        tuned = {(r["problem"], tuple(r["widths"])) for r in results if r.get("kind") == "tune" and "widths" in r}
-        found: dict[tuple[str, str, int, int], tuple[Record, list[Record]]] = {}
-        for name, widths in sorted(tuned):
+        tuned = {(r["method"], r["problem"], tuple(r["widths"])) for r in results if r.get("kind") == "tune"}
+        found: dict[tuple[str, str, int, int], dict[str, list[Record]]] = {}
+        for method, name, widths in sorted(tuned, key=lambda t: (*t[1:], list(methods.TITLES).index(t[0]))):
             for split in ("paper", "official"):
-                point = {"problem": name, "widths": list(widths), "split": split}
+                point = {"method": method, "problem": name, "widths": list(widths), "split": split}
                 records = [results.find(place, self._settings(place)) for place in self._places(results, point)]
                 there = [record for record in records if record is not None]
                 if there:
-                    found[name, split, len(widths), widths[0]] = (there[0], there)
+                    found.setdefault((name, split, len(widths), widths[0]), {})[method] = there
         if found:
-            report.write(self.out, flags=self, table=_table(found), picture=lambda: _picture(found))
+            found = dict(sorted(found.items()))
+            report.write(self.out, flags=self, table=_tables(found), picture=lambda: _picture(found))
 
 
-def _paper(name: str, split: str, depth: int, width: int) -> float | None:
-    if name == "fashion-mnist" and split != "paper":
+# (data, split, layers, width) -> method -> its tested runs.
+_Found = Mapping[tuple[str, str, int, int], Mapping[str, list[Record]]]
+
+
+def _paper(method: str, name: str, split: str, depth: int, width: int) -> float | None:
+    values = paper.FIGURE2.get(name, {}).get(_PAPER.get(method, ""), {}).get(depth)
+    if values is None or width not in paper.FIGURE2_WIDTHS or (name == "fashion-mnist" and split != "paper"):
         return None
-    reported = paper.reported(name, "mlp", (width,) * depth, split)
-    return None if reported is None else reported.accuracy
+    return values[paper.FIGURE2_WIDTHS.index(width)]
 
 
 def _accuracy(records: Sequence[Record]) -> tuple[float, float]:
     return training.mean_std([record["test_accuracy"] for record in records])
 
 
-def _table(found: Mapping[tuple[str, str, int, int], tuple[Record, list[Record]]]) -> str:
-    header = ("data", "split", "layers", "width", "ours", "paper", "r", "ν", "γ", "p_r", "batch", "patience", "runs")
-    rows = []
-    for (name, split, depth, width), (first, records) in found.items():
-        mean, std = _accuracy(records)
-        theirs = _paper(name, split, depth, width)
-        rows.append(
-            (
-                *(name, "" if name == _DRAWN else split, str(depth), str(width), f"{mean:.2f} ± {std:.2f}"),
-                "" if theirs is None else f"{theirs:.2f}",
-                *(f"{first[k]:g}" for k in _CANDIDATE),
-                str(len(records)),
-            )
-        )
-    return f"# Figure 2\n\n{_PROTOCOL}\n\n{report.markdown(header, rows)}"
+def _point(name: str, split: str, depth: int, width: int) -> tuple[str, ...]:
+    return (name if name == _DRAWN else f"{name} ({split})", str(depth), str(width))
 
 
-def _picture(found: Mapping[tuple[str, str, int, int], tuple[Record, list[Record]]]) -> bytes:
-    ours: dict[str, dict[float, tuple[float, float]]] = {}
-    theirs: dict[str, dict[float, float]] = {}
-    for (name, split, depth, width), (_, records) in found.items():
-        line = f"{name}{'' if name == _DRAWN else f' ({split})'}, L = {depth}"
-        ours.setdefault(line, {})[width] = _accuracy(records)
-        value = _paper(name, split, depth, width)
-        if value is not None:
-            theirs.setdefault(line, {})[width] = value
-    widths = sorted({width for points in ours.values() for width in points})
-    return report.lines_picture(ours, theirs, "width", ticks=widths, ylabel="test accuracy (%)")
+def _tables(found: _Found) -> str:
+    shown = [method for method in methods.TITLES if any(method in by for by in found.values())]
+    header = ["data", "layers", "width"]
+    for method in shown:
+        header += [methods.TITLES[method], *(["paper"] if method in _PAPER else [])]
+    rows, chosen = [], []
+    for key, by_method in found.items():
+        row = list(_point(*key))
+        for method in shown:
+            records = by_method.get(method)
+            row.append("" if records is None else "{:.2f} ± {:.2f}".format(*_accuracy(records)))
+            if method in _PAPER:
+                theirs = _paper(method, *key)
+                row.append("" if theirs is None else f"{theirs:.2f}")
+            if records:
+                settings = ", ".join(f"{_SYMBOLS.get(k, k)} {records[0][k]:g}" for k in _CANDIDATE[method])
+                chosen.append((*_point(*key), methods.TITLES[method], settings, str(len(records))))
+        rows.append(row)
+    settings_table = report.markdown(("data", "layers", "width", "method", "settings", "runs"), chosen)
+    return f"# Figure 2\n\n{_PROTOCOL}\n\n{report.markdown(header, rows)}\n\nWhat was chosen:\n\n{settings_table}"
+
+
+def _picture(found: _Found) -> bytes:
+    panels: dict[str, tuple[report.Lines, report.Points]] = {}
+    for (name, split, depth, width), by_method in found.items():
+        title = f"{_point(name, split, depth, width)[0]}, L = {depth}"
+        ours, theirs = panels.setdefault(title, ({}, {}))
+        for method, records in by_method.items():
+            ours.setdefault(methods.TITLES[method], {})[width] = _accuracy(records)
+            value = _paper(method, name, split, depth, width)
+            if value is not None:
+                theirs.setdefault(methods.TITLES[method], {})[width] = value
+    return report.panels_picture(panels, "width", ticks=paper.FIGURE2_WIDTHS, ylabel="test accuracy (%)")

@@ -16,6 +16,9 @@ from bep_jax.datasets import files
 
 RESULTS, TABLE, PICTURE, PROTOCOL = "results.jsonl", "table.md", "picture.png", "protocol.json"
 _COLORS = ("#4477aa", "#ee6677", "#228833", "#aa3377", "#ccbb44", "#66ccee")
+# line -> setting -> mean and standard deviation; the same of the paper, without the deviation.
+Lines = dict[str, dict[float, tuple[float, float]]]
+Points = dict[str, dict[float, float]]
 # Flags that say where to work, not what to compute.
 _PLACES = ("out", "data_dir", "problems")
 
@@ -86,8 +89,8 @@ def table1_picture(ours: Mapping[str, tuple[float, float]]) -> bytes:
 
 
 def lines_picture(
-    ours: Mapping[str, Mapping[float, tuple[float, float]]],
-    theirs: Mapping[str, Mapping[float, float]],
+    ours: Lines,
+    theirs: Points,
     xlabel: str,
     *,
     ticks: Sequence[float] = (),
@@ -105,25 +108,45 @@ def lines_picture(
     Returns:
       A PNG file.
     """
-    figure = new_figure(7.0, 4.6)
-    axes = figure.add_subplot()
-    for i, (name, points) in enumerate(ours.items()):
-        color, x = _COLORS[i % len(_COLORS)], sorted(points)
-        mean, std = [points[v][0] for v in x], [points[v][1] for v in x]
-        yerr = std if any(std) else None
-        axes.errorbar(x, mean, yerr=yerr, fmt="o-", color=color, linewidth=1.8, capsize=3, label=f"{name}, ours")
-        if theirs.get(name):
-            x = sorted(theirs[name])
-            style = {"color": color, "markerfacecolor": "white", "linewidth": 1.0}
-            axes.plot(x, [theirs[name][v] for v in x], "s--", **style, label=f"{name}, paper")
-    axes.set_xscale("log")
-    if ticks:
-        axes.set_xticks(list(ticks), [f"{tick:g}" for tick in ticks])
-        axes.minorticks_off()
-    axes.set(xlabel=xlabel, ylabel=ylabel)
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
-    axes.grid(color="#dddddd", linewidth=0.6)
-    tidy(axes)
+    return panels_picture({"": (ours, theirs)}, xlabel, ticks=ticks, ylabel=ylabel)
+
+
+def panels_picture(
+    panels: Mapping[str, tuple[Lines, Points]],
+    xlabel: str,
+    *,
+    ticks: Sequence[float] = (),
+    ylabel: str = "validation accuracy (%)",
+) -> bytes:
+    """`lines_picture` for several panels: title -> (ours, theirs). Lines of one name have one colour in all of them."""
+    columns = 1 if len(panels) == 1 else 2
+    rows = -(-len(panels) // columns)
+    figure = new_figure(5.0 * columns + 2.0, 3.2 * rows + 1.4)
+    names = list(dict.fromkeys(name for ours, _ in panels.values() for name in ours))
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat[len(panels) :]:
+        axes.set_visible(False)
+    for axes, (title, (ours, theirs)) in zip(grid.flat, panels.items(), strict=False):
+        for name, points in ours.items():
+            color, x = _COLORS[names.index(name) % len(_COLORS)], sorted(points)
+            mean, std = [points[v][0] for v in x], [points[v][1] for v in x]
+            yerr = std if any(std) else None
+            axes.errorbar(x, mean, yerr=yerr, fmt="o-", color=color, linewidth=1.8, capsize=3, label=f"{name}, ours")
+            if theirs.get(name):
+                x = sorted(theirs[name])
+                style = {"color": color, "markerfacecolor": "white", "linewidth": 1.0}
+                axes.plot(x, [theirs[name][v] for v in x], "s--", **style, label=f"{name}, paper")
+        axes.set_xscale("log")
+        if ticks:
+            axes.set_xticks(list(ticks), [f"{tick:g}" for tick in ticks])
+            axes.minorticks_off()
+        axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
+        axes.grid(color="#dddddd", linewidth=0.6)
+        tidy(axes)
+    handles: dict[str, Any] = {}
+    for axes in grid.flat:
+        handles |= {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend(list(handles.values()), list(handles), loc="outside right upper", frameon=False, fontsize=8)
     return png(figure)
 
 

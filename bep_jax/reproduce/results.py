@@ -25,7 +25,7 @@ Record = dict[str, Any]
 # The fields of a line that say which run it is; the others are results.
 PLACE = (
     *("kind", "problem", "data", "window", "bits", "gate", "horizon", "fold", "run"),
-    *("split", "widths", "margin", "group_size", "reinforcement", "batch_size", "patience"),
+    *("method", "learning_rate", "split", "widths", "margin", "group_size", "reinforcement", "batch_size", "patience"),
 )
 
 

@@ -1,0 +1,86 @@
+"""Training methods by name, all with the same data, seeds and form of result.
+
+Axis letters: S networks trained side by side.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from bep_jax.baselines import local_rule, qat, random_features
+from bep_jax.fitting import fit as fit_bep
+from bep_jax.loop import Result
+from bep_jax.networks import Model
+from bep_jax.rule import Rule, thresholds
+
+# name -> what it is called in tables.
+TITLES = {
+    "bep": "BEP",
+    "local-rule": "local rule",
+    "qat": "QAT",
+    "qat-raw": "QAT, raw sums",
+    "qat-batchnorm": "QAT + BN",
+    "random-features": "random features",
+}
+# What each QAT is: see `bep_jax.baselines.qat.init`. The paper's own, without batch normalisation, is the raw one.
+_QAT: dict[str, dict[str, bool]] = {
+    "qat": {},
+    "qat-raw": {"scaled": False},
+    "qat-batchnorm": {"batch_norm": True},
+}
+
+
+def is_qat(method: str) -> bool:
+    """Whether this is float training, whose only setting is a learning rate."""
+    return method in _QAT
+
+
+def fit(method: str, model: Model, settings: Sequence[Rule | float], data: Any, **options: Any) -> Result:
+    """Trains one network per entry of ``settings`` with any method, all in one program.
+
+    Args:
+      method: one of `TITLES`.
+      model: a `Model`.
+      settings: S rules, or for QAT learning rates.
+      data: as for `bep_jax.fit`.
+      **options: as for `bep_jax.fit`; ``patience`` and ``scale`` say nothing to QAT.
+
+    Returns:
+      A `Result`.
+
+    Raises:
+      TypeError, ValueError: as that method's ``fit``.
+
+    Example:
+      >>> import bep_jax as bep
+      >>> data = bep.datasets.load("random-prototypes", num_train=200, num_test=100)
+      >>> model = bep.mlp(num_inputs=data.num_inputs, widths=(15,), num_classes=data.num_classes)
+      >>> fit("qat", model, [1e-3, 1e-2], data, epochs=1, seeds=2, progress=False).test_accuracy.shape
+      (2,)
+    """
+    if is_qat(method):
+        options = {name: value for name, value in options.items() if name not in ("patience", "scale")}
+        return qat.fit(model, data, learning_rate=settings, **_QAT[method], **options)  # type: ignore[arg-type]
+    rules: list[Any] = list(settings)
+    if method == "local-rule":
+        return local_rule.fit(model, stacked([local_rule.thresholds(model, r) for r in rules]), data, **options)
+    if method == "random-features":
+        last = random_features.last_layer(model)
+        rules = [
+            Rule(
+                margin=rule.margin,
+                group_size=rule.group_size[-1] if isinstance(rule.group_size, tuple) else rule.group_size,
+                reinforcement=rule.reinforcement,
+                bits=rule.bits,
+            )
+            for rule in rules
+        ]
+        return random_features.fit(model, stacked([thresholds(last, r) for r in rules]), data, **options)
+    return fit_bep(model, stacked([thresholds(model, r) for r in rules]), data, **options)
+
+
+def stacked(limits: Sequence[Any]) -> Any:
+    """One pytree with a leading axis from several."""
+    return jax.tree.map(lambda *a: jnp.stack(a), *limits)
