@@ -26,6 +26,7 @@ Record = dict[str, Any]
 PLACE = (
     *("kind", "problem", "data", "window", "bits", "gate", "horizon", "fold", "run"),
     *("method", "learning_rate", "split", "widths", "margin", "group_size", "reinforcement", "batch_size", "patience"),
+    "scale",
 )
 
 
