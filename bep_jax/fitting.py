@@ -7,6 +7,7 @@ Axis letters: S seeds, L layers, n samples.
 Source: arXiv 2512.04189, Sections 3.3 (group-size schedule) and 4 (protocol).
 """
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +39,8 @@ def fit(
     scale: float = 64.0,
     callbacks: Sequence[Callable[[Report], None]] = (),
     progress: bool = True,
+    checkpoint_dir: str | os.PathLike | None = None,
+    resume: bool = False,
 ) -> Result:
     """Trains one network per seed, all in one program, and tests them.
 
@@ -62,13 +65,19 @@ def fit(
       scale: σ of the initial hidden weights.
       callbacks: called with a `Report` after every epoch.
       progress: whether to show a progress bar.
+      checkpoint_dir: a folder for a checkpoint, written after epochs (not after each, where they are short) and after
+        the last one; a run that was killed at any moment goes on to the same bits.
+      resume: go on from the checkpoint in ``checkpoint_dir``, if there is one, made with the same arguments; only
+        ``epochs`` may be larger. With False there must be none.
 
     Returns:
       A `Result`. ``history`` holds train_accuracy (as counted while training), validation_accuracy, trigger_rate,
       and per layer l from 1 mask_density_l (winners per active sample and neuron) and group_size_l.
 
     Raises:
-      TypeError, ValueError: arguments out of range, data that do not fit the model.
+      TypeError, ValueError: arguments out of range, data that do not fit the model, a checkpoint that is damaged or of
+        another run.
+      FileExistsError: there is a checkpoint, and ``resume`` is False.
 
     Example:
       >>> import bep_jax as bep
@@ -92,6 +101,8 @@ def fit(
         patience=patience,
         callbacks=callbacks,
         progress=progress,
+        checkpoint_dir=checkpoint_dir,
+        resume=resume,
     )
 
 

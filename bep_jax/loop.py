@@ -11,8 +11,7 @@ Source: arXiv 2512.04189, Section 4 (protocol).
 
 import contextlib
 import functools
-import signal
-import threading
+import os
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -23,6 +22,8 @@ from jax import lax
 from tqdm.auto import tqdm
 
 from bep_jax.chain import check_inputs, check_labels
+from bep_jax.checkpoint import Checkpoints, describe, fingerprint
+from bep_jax.interrupt import interruptible
 from bep_jax.isolate import compiler_options
 from bep_jax.networks import Model
 
@@ -59,6 +60,8 @@ class Report(NamedTuple):
 
 class Learner(Hashable, Protocol):
     """A learning rule as the loop sees it: static and hashable, so that equal ones never recompile.
+
+    A frozen dataclass; checkpoints compare the ``repr`` of its fields.
 
     `init`, `step` and `predict` are traced, for one seed; the others run on the host, for all.
     ``settings`` is a pytree of arrays with the learner's numbers; on the host, every array has a leading seed axis.
@@ -100,6 +103,8 @@ def train(
     patience: int | None,
     callbacks: Sequence[Callable[[Report], None]],
     progress: bool,
+    checkpoint_dir: str | os.PathLike | None = None,
+    resume: bool = False,
 ) -> Result:
     """Trains one network per seed with any learner and tests them; the arguments are those of `bep_jax.fit`.
 
@@ -112,8 +117,11 @@ def train(
       A `Result`; its history is the learner's metrics and validation_accuracy.
 
     Raises:
-      TypeError, ValueError: arguments out of range, data that do not fit the model.
+      TypeError, ValueError: arguments out of range, data that do not fit the model, a checkpoint of another run.
+      FileExistsError: there is a checkpoint, and ``resume`` is False.
     """
+    if resume and checkpoint_dir is None:
+        raise ValueError("fit: resume=True wants a checkpoint_dir.")
     _check_numbers(epochs, batch_size, validation, patience)
     arrays, data_axis = _check_data(learner.model, data, len(seeds))
     num_samples = arrays.train_x.shape[0 if data_axis is None else 1]
@@ -122,33 +130,61 @@ def train(
         raise ValueError(f"fit: validation={validation} leaves none of {num_samples} samples to train on.")
     key = jax.random.key(0) if key is None else key
 
+    checkpoints, done = None, 0
+    if checkpoint_dir is not None:
+        config = {
+            "seeds": list(seeds),
+            "key": describe(key),
+            "batch_size": int(batch_size),
+            "validation": float(validation),
+            "patience": None if patience is None else int(patience),
+            "learner": describe(learner),
+            "data": {name: fingerprint(a) for name, a in arrays._asdict().items()},
+            "settings": describe(settings),
+        }
+        checkpoints = Checkpoints(checkpoint_dir, config, resume)
+        done = checkpoints.epoch
+        if done > epochs:
+            raise ValueError(f"fit: epochs={epochs}, but the checkpoint in {checkpoint_dir} has {done} already.")
+
     programs = _programs(learner, batch_size, num_samples, num_held_out, data_axis)
     arrays = jax.device_put(arrays)
-    stall = _Stall(len(seeds), patience if num_held_out else None)
-    columns: list[dict[str, np.ndarray]] = []
-    with _interruptible() as interrupted, tqdm(total=epochs, unit="epoch", disable=not progress) as bar:
+    patience = patience if num_held_out else None
+    history: dict[str, np.ndarray] = {}
+    with interruptible() as interrupted:
         state, train_rows, held_out = programs.start(key, np.asarray(seeds, np.uint32), settings)
-        with contextlib.suppress(KeyboardInterrupt):
-            while len(columns) < epochs and not interrupted():
-                state, totals, correct = programs.epoch(state, settings, arrays, train_rows, held_out)
-                metrics = learner.metrics(settings, totals, num_samples - num_held_out)
+        run = _Run(state, settings, _Stall(np.full(len(seeds), -1), np.zeros(len(seeds), int)))
+        if checkpoints is not None:
+            run, history = checkpoints.restore(run)
+        bar = tqdm(total=epochs, initial=done, unit="epoch", disable=not progress)
+        with bar, contextlib.suppress(KeyboardInterrupt):
+            while done < epochs and not interrupted():
+                state, totals, correct = programs.epoch(run.state, run.settings, arrays, train_rows, held_out)
+                run = run._replace(state=state)  # the old one is donated
+                metrics = learner.metrics(run.settings, totals, num_samples - num_held_out)
                 if num_held_out:
                     metrics["validation_accuracy"] = np.asarray(correct, np.float64) / num_held_out
-                settings = learner.grow(settings, stall.advance(np.asarray(correct)))
+                stall, stalled = run.stall.advance(np.asarray(correct), patience)
                 state = state._replace(opt_state=learner.after_epoch(state.opt_state, metrics))
-                columns.append(metrics)
+                run = _Run(state, learner.grow(run.settings, stalled), stall)
+                columns = {name: values[:, None] for name, values in metrics.items()}
+                history = {n: np.append(history[n], c, axis=1) if done else c for n, c in columns.items()}
+                done += 1
+                if checkpoints is not None:
+                    checkpoints.save(run, history, done)
                 bar.update()
                 bar.set_postfix({name: f"{metrics[name].mean():.2%}" for name in _shown(metrics)})
                 for callback in callbacks:
-                    callback(Report(len(columns), epochs, metrics, state))
-        correct = programs.test(state.params, arrays)
-    names = columns[0] if columns else ()
+                    callback(Report(done, epochs, metrics, run.state))
+            if checkpoints is not None:
+                checkpoints.save(run, history, done, last=True)
+        correct = programs.test(run.state.params, arrays)
     return Result(
-        params=state.params,
+        params=run.state.params,
         test_accuracy=np.asarray(correct, np.float64) / arrays.test_y.shape[-1],
-        history={name: np.stack([c[name] for c in columns], axis=1) for name in names},
+        history=history,
         seeds=seeds,
-        state=state,
+        state=run.state,
     )
 
 
@@ -264,20 +300,25 @@ def _programs(learner, batch_size, num_samples, num_held_out, data_axis) -> _Pro
     )
 
 
-class _Stall:
-    """Which seeds have gone ``patience`` epochs without a new best; then their count restarts."""
+class _Stall(NamedTuple):
+    """How long each seed has gone without a new best; on the host."""
 
-    def __init__(self, num_seeds: int, patience: int | None):
-        self._patience = patience
-        self._best, self._epochs = np.full(num_seeds, -1), np.zeros(num_seeds, int)
+    best: np.ndarray  # int64 [S], validation samples classified right
+    epochs: np.ndarray  # int64 [S], since then
 
-    def advance(self, correct: np.ndarray) -> np.ndarray:
-        """bool ``[S]``, from this epoch's counts ``[S]``."""
-        self._epochs = np.where(correct > self._best, 0, self._epochs + 1)
-        self._best = np.maximum(correct, self._best)
-        stalled = self._epochs >= (np.inf if self._patience is None else self._patience)
-        self._epochs[stalled] = 0
-        return stalled
+    def advance(self, correct: np.ndarray, patience: int | None) -> tuple["_Stall", np.ndarray]:
+        """With this epoch's counts ``[S]``; and bool ``[S]``, who ran out of patience, whose count restarts."""
+        epochs = np.where(correct > self.best, 0, self.epochs + 1)
+        stalled = epochs >= (np.inf if patience is None else patience)
+        return _Stall(np.maximum(correct, self.best), np.where(stalled, 0, epochs)), stalled
+
+
+class _Run(NamedTuple):
+    """All that changes from epoch to epoch."""
+
+    state: TrainState
+    settings: Any  # [S] on every array
+    stall: _Stall
 
 
 def _batches(index: jax.Array, batch_size: int) -> tuple[jax.Array, jax.Array]:
@@ -290,27 +331,6 @@ def _batches(index: jax.Array, batch_size: int) -> tuple[jax.Array, jax.Array]:
 
 def _shown(metrics) -> Iterator[str]:
     return (name for name in ("train_accuracy", "validation_accuracy") if name in metrics)
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Turns the first Ctrl-C into a flag: an epoch's old state is donated, so one in flight is finished first."""
-    pressed = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield pressed.is_set  # signals reach the main thread only
-        return
-
-    def on_interrupt(signum, frame):
-        if pressed.is_set():
-            raise KeyboardInterrupt
-        pressed.set()
-        tqdm.write("fit: stopping after this epoch; press Ctrl-C again to stop at once")
-
-    previous = signal.signal(signal.SIGINT, on_interrupt)
-    try:
-        yield pressed.is_set
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 def _check_numbers(epochs, batch_size, validation, patience) -> None:
