@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import bep_jax as bep
-from bep_jax import paper
+from bep_jax import methods, paper
 from bep_jax.loop import Result
 from bep_jax.reproduce import COMMANDS, problems, smnist, training
 from bep_jax.reproduce.results import Results
@@ -412,3 +412,25 @@ def test_figure8_trains_each_horizon(mnist, tmp_path, monkeypatch):
 def test_images_that_are_not_there(mnist, tmp_path):
     with pytest.raises(ValueError, match="--images is 21, the training file holds 20"):
         COMMANDS["figure8"](out=tmp_path, **{**FIGURE, "images": 21}).run()
+
+
+def test_table1_trains_qat_on_the_same_folds(tmp_path, data_dir, monkeypatch):
+    bep_fit = use(monkeypatch, accuracies=lambda call, s: (0.5, 0.9))
+    # The rate 0.001 is the best on validation data; tests only report.
+    qat_fit = StandIn(lambda call, s: (1 - abs(np.log10(call.rule[s]) + 3), 0.7))
+    monkeypatch.setattr(methods, "fit", lambda method, *args, **options: qat_fit(*args, **options))
+    flags = {**TABLE1, "problems": ("ERing",), "data_dir": data_dir, "out": tmp_path / "out"}
+    COMMANDS["table1"](**flags, methods=("bep", "qat-raw"), baseline_runs=2).run()
+    assert [call.rule for call in qat_fit.calls] == [[1e-4, 1e-3, 1e-2], [1e-3, 1e-3]] * 2, "each fold: tuned, tested"
+    for tuned, tested in zip(qat_fit.calls[::2], qat_fit.calls[1::2], strict=True):
+        finals = [call for call in bep_fit.calls if call.data.test_y.shape[-1] > 1]
+        assert any(np.array_equal(call.data.test_x[0], tested.data.test_x) for call in finals), "the fold of BEP"
+        np.testing.assert_array_equal(tuned.data.train_x, tested.data.train_x)
+        assert len(tuned.data.test_y) == 1, "tuning looks at no test data"
+    table = (tmp_path / "out" / "table.md").read_text()
+    assert "QAT, raw sums, paper" in table and "70.00 ± 0.00" in table
+    before = bep_fit.trained + qat_fit.trained
+    COMMANDS["table1"](**flags, methods=("bep", "qat-raw"), baseline_runs=2).run()
+    assert bep_fit.trained + qat_fit.trained == before
+    with pytest.raises(ValueError, match="table1: unknown method local-rule"):
+        COMMANDS["table1"](**flags, methods=("local-rule",)).run()

@@ -9,15 +9,17 @@ import numpy as np
 from tqdm.auto import tqdm
 from tyro.conf import arg
 
-from bep_jax import paper
-from bep_jax.reproduce import problems, report, training, tuning
+from bep_jax import methods, paper
+from bep_jax.reproduce import float_folds, problems, report, training, tuning
 from bep_jax.reproduce.problems import Known, Source
 from bep_jax.reproduce.results import Record, Results
 
 _PROTOCOL = """\
 Test accuracy in percent, mean ± standard deviation over folds × runs. Train and test files of a problem are pooled and
 cross-validated in stratified folds. Window and thermometer bits are chosen in each fold on a held-out part of its
-training folds; networks are then trained anew on the training folds and tested once, after the last epoch."""
+training folds; networks are then trained anew on the training folds and tested once, after the last epoch. QAT has the
+window and bits of BEP, and a learning rate of 0.0001, 0.001 or 0.01 chosen in each fold in the same way; "raw sums" is
+the paper's, whose straight-through gradient passes where an integer sum is at most 1."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,12 +30,20 @@ class Table1(tuning.SeriesFlags):
     --problems. Test accuracy of windows and bits that were not chosen is never computed.
     """
 
+    methods: Annotated[tuple[str, ...], arg(metavar="NAME [NAME ...]")] = ("bep",)
+    """bep (always), qat, qat-raw (the paper's QAT), qat-batchnorm."""
+    baseline_runs: Annotated[int, arg(metavar="N")] = 1
+    """Networks a fold of every baseline."""
     out: Annotated[Path, arg(metavar="DIR")] = Path("runs/reproduce-table1")
     """Where results.jsonl, table.md, picture.png and protocol.json go."""
 
     def run(self) -> None:
         """Runs what is missing and writes the table."""
         self.check("table1")
+        training.check_counts("table1", baseline_runs=self.baseline_runs)
+        wrong = [name for name in self.methods if name != "bep" and not methods.is_qat(name)]
+        if wrong:
+            raise ValueError(f"reproduce: table1: unknown method {', '.join(wrong)}.")
         names = problems.find(self.problems, self.data_dir, tuple(paper.TABLE1))
         results = Results(self.out / report.RESULTS)
         tuned = len(set(self.windows)) * self.tune_epochs
@@ -52,7 +62,14 @@ class Table1(tuning.SeriesFlags):
             chosen = tuning.choice(self, results, source.known, fold)
             assert chosen is not None
             tuning.final(self, results, source, self._places(source.known, fold, chosen), progress)
+            for method in self.methods:
+                if methods.is_qat(method):
+                    float_folds.run(self._baseline, results, source, method, fold, chosen, progress)
         self._tell(results, source.known)
+
+    @property
+    def _baseline(self) -> "Table1":
+        return dataclasses.replace(self, runs=self.baseline_runs)
 
     def _places(self, known: Known, fold: int, chosen: tuple[int, int]) -> list[Record]:
         window, bits = chosen
@@ -67,6 +84,13 @@ class Table1(tuning.SeriesFlags):
             found += [results.find(place, self.settings(tune=False)) for place in places]
         return [record for record in found if record is not None]
 
+    def _baseline_runs(self, results: Results, known: Known, method: str) -> list[Record]:
+        found = []
+        for fold in range(self.folds):
+            chosen = tuning.choice(self, results, known, fold)
+            found += float_folds.found(self._baseline, results, known, method, fold, chosen) if chosen else []
+        return found
+
     def _tell(self, results: Results, known: Known) -> None:
         mean, std = training.mean_std([r["test_accuracy"] for r in self._runs(results, known)])
         row = paper.TABLE1.get(known.problem)
@@ -75,14 +99,20 @@ class Table1(tuning.SeriesFlags):
 
     def _report(self, results: Results, now: Sequence[Known]) -> None:
         results.refresh()
-        found = {k.problem: self._runs(results, k) for k in tuning.known_problems(results, now)}
+        known = tuning.known_problems(results, now)
+        found = {k.problem: self._runs(results, k) for k in known}
         found = {problem: records for problem, records in found.items() if records}
         if not found:
             return
+        baselines = {
+            method: {k.problem: records for k in known if (records := self._baseline_runs(results, k, method))}
+            for method in methods.TITLES
+            if methods.is_qat(method)
+        }
         report.write(
             self.out,
             flags=self,
-            table=self._table(found),
+            table=self._table(found) + self._baseline_table(found, baselines),
             picture=lambda: report.table1_picture(
                 {p: training.mean_std([r["test_accuracy"] for r in records]) for p, records in found.items()}
             ),
@@ -112,3 +142,30 @@ class Table1(tuning.SeriesFlags):
             cells = (f"{ours:.2f}", f"{bep:.2f}", f"{difference:+.2f}", f"{qat:.2f}", f"{batchnorm:.2f}")
             rows.append((f"**mean of the paper's {len(means)}**", *(f"**{cell}**" for cell in cells), "", ""))
         return f"# Table 1\n\n{_PROTOCOL}\n\n{report.markdown(('problem', *names), rows)}"
+
+    def _baseline_table(
+        self, found: Mapping[str, Sequence[Record]], baselines: Mapping[str, Mapping[str, Sequence[Record]]]
+    ) -> str:
+        """BEP and QAT, ours and the paper's, of the problems where ours were trained; empty where none was."""
+        shown = {method: by_problem for method, by_problem in baselines.items() if by_problem}
+        names = [name for name in found if any(name in by_problem for by_problem in shown.values())]
+        if not names:
+            return ""
+        theirs = {"qat-raw": ("qat", "qat_std"), "qat-batchnorm": ("qat_batchnorm", "qat_batchnorm_std")}
+        header = ["problem", "BEP, ours", "BEP, paper"]
+        for method in shown:
+            header += [f"{methods.TITLES[method]}, ours", *([f"{methods.TITLES[method]}, paper"] * (method in theirs))]
+        rows, means = [], []
+        for name in names:
+            row = paper.TABLE1.get(name)
+            cells = [training.mean_std([r["test_accuracy"] for r in found[name]]), row and (row.bep, row.bep_std)]
+            for method, by_problem in shown.items():
+                records = by_problem.get(name)
+                cells.append(training.mean_std([r["test_accuracy"] for r in records]) if records else None)
+                if method in theirs:
+                    cells.append(row and tuple(getattr(row, field) for field in theirs[method]))
+            rows.append([name, *("" if cell is None else f"{cell[0]:.2f} ± {cell[1]:.2f}" for cell in cells)])
+            means.append([np.nan if cell is None else cell[0] for cell in cells])
+        if not np.isnan(means).any():
+            rows.append([f"**mean of {len(names)}**", *(f"**{mean:.2f}**" for mean in np.mean(means, axis=0))])
+        return f"\n\nThe same folds, {self.baseline_runs} run(s) each of QAT:\n\n{report.markdown(header, rows)}"
