@@ -174,10 +174,10 @@ class Recurrent:
 
 
 def _operands(layer, inputs, winners, desired) -> tuple[Operands, ...]:
-    winners = dense.batch_packed(winners)[:, : layer.width].T
-    desired = dense.batch_packed(desired)[:, : layer.width].T
+    winners = dense.transposed(winners)[:, : layer.width].T
+    desired = dense.transposed(desired)[:, : layer.width].T
     return tuple(
-        Operands(winners, desired, dense.batch_packed(i)[:, :fan_in])
+        Operands(winners, desired, dense.transposed(i)[:, :fan_in])
         for i, (_, fan_in) in zip(inputs, layer.matrix_shapes, strict=True)
     )
 
