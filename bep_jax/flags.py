@@ -121,13 +121,15 @@ class Output:
 
     out: Annotated[Path, arg(metavar="DIR")] = Path("runs")
     """Folder of all runs; this one goes to DIR/<name>/: result.json, history.csv, curves.png,
-    model.safetensors."""
+    model.safetensors, and what --resume needs."""
     name: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: data, model, widths and time)")] = (
         None
     )
     """Name of this run."""
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Allow a run of this name to be replaced."""
+    resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Go on with the run of this name, interrupted or not, with its flags; --epochs may be larger."""
     json: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(optional)")] = None
     """Write result.json to this file, too."""
     progress: bool = True

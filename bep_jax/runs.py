@@ -23,6 +23,7 @@ import numpy as np
 from bep_jax.datasets import files
 
 RESULT, HISTORY, CURVES, MODEL = "result.json", "history.csv", "curves.png", "model.safetensors"
+FLAGS = "flags.json"  # what a run was called with, for those who resume it
 
 
 def reserve(out: str | os.PathLike, name: str, overwrite: bool = False) -> Path:
@@ -69,8 +70,10 @@ def reserve_next(out: str | os.PathLike, name: str) -> Path:
 
 
 def release(folder: Path) -> None:
-    """Removes the folder if nothing was written to it."""
+    """Removes the folder if nothing came of the run: there is nothing in it but flags."""
     with contextlib.suppress(OSError):
+        if [path.name for path in folder.iterdir()] == [FLAGS]:
+            (folder / FLAGS).unlink()
         folder.rmdir()
 
 

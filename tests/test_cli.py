@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import bep_jax as bep
-from bep_jax import cli, flags, runs
+from bep_jax import cli, flags, runs, train_command
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +81,8 @@ def test_train_in_a_fresh_process(tmp_path):
         "history.csv",
         "curves.png",
         "model.safetensors",
+        "flags.json",
+        "checkpoint.safetensors",
     }
     result = json.loads((folder / "result.json").read_text())
     assert result == json.loads((tmp_path / "deep" / "result.json").read_text())
@@ -166,11 +168,11 @@ def test_what_a_run_holds(small, tmp_path, capsys):
 
 def test_series_from_the_users_own_folder(problem, tmp_path, capsys):
     args = ["train", "--dataset", "ucr/Slopes", "--data-dir", str(problem), "--model", "rnn", "--window", "8"]
-    args += ["--bits", "10", "--state-width", "45", "--epochs", "2", "--seeds", "1", "--no-progress", "--name", "s"]
+    args += ["--bits", "10", "--state-width", "45", "--epochs", "2", "--seeds", "3", "--no-progress", "--name", "s"]
     assert cli.main(args) == 0
     out = capsys.readouterr().out
     assert "40 training and 12 test samples of 45 bits, 8 time steps, 2 classes" in out
-    assert "rnn 45-45: 1 seed, 2 epochs, batches of 4" in out
+    assert "rnn 45-45: 3 seeds, 2 epochs, batches of 4" in out
     result = json.loads((tmp_path / "runs" / "s" / "result.json").read_text())
     used = {"num_bits": 10, "bits": 16, "widths": [45, 45], "width": 45, "window": 8, "batch_size": 4, "model": "rnn"}
     assert used.items() <= result["config"].items()
@@ -193,10 +195,12 @@ def test_without_matplotlib_the_numbers_are_written(small, tmp_path, monkeypatch
         "result.json",
         "history.csv",
         "model.safetensors",
+        "flags.json",
+        "checkpoint.safetensors",
     }
 
 
-def test_ctrl_c_writes_what_there_is(small, monkeypatch, tmp_path, capsys):
+def test_ctrl_c_writes_what_there_is_and_resume_goes_on(small, monkeypatch, tmp_path, capsys):
     def press(report):
         if report.epoch == 2:
             signal.raise_signal(signal.SIGINT)
@@ -204,17 +208,68 @@ def test_ctrl_c_writes_what_there_is(small, monkeypatch, tmp_path, capsys):
     def fit(*args, callbacks, **options):
         return bep.fit(*args, callbacks=[*callbacks, press], **options)
 
-    monkeypatch.setattr(cli, "fit", fit)
-    args = ["train", "--epochs", "9", "--seeds", "1", "--widths", "15", "--name", "long", "--json", "j.json"]
-    assert cli.main(args) == 130
+    monkeypatch.setattr(train_command, "fit", fit)
+    args = ["train", "--epochs", "4", "--seeds", "1", "--widths", "15", "--gate", "0.3", "--out", "my runs"]
+    assert cli.main([*args, "--name", "long", "--json", "j.json"]) == 130
     out, err = capsys.readouterr()
     assert "after 2 epochs" in out
-    assert err.rstrip().endswith("interrupted")
-    result = json.loads((tmp_path / "runs" / "long" / "result.json").read_text())
+    assert err.rstrip().endswith(
+        "interrupted; go on with: python -m bep_jax train --out 'my runs' --name long --resume"
+    )
+    folder = tmp_path / "my runs" / "long"
+    result = json.loads((folder / "result.json").read_text())
     assert result == json.loads((tmp_path / "j.json").read_text())
-    assert result["interrupted"] is True
-    assert result["epochs"] == 2
-    assert (tmp_path / "runs" / "long" / "curves.png").is_file()
+    assert (result["interrupted"], result["epochs"], result["resumed_after"]) == (True, 2, 0)
+    assert (folder / "curves.png").is_file()
+
+    monkeypatch.setattr(train_command, "fit", bep.fit)
+    resume = ["train", "--out", "my runs", "--name", "long", "--resume"]
+    assert cli.main([*resume, "--batch-size", "32"]) == 2
+    assert "is of another run: batch_size is 100 there, 32 here" in capsys.readouterr().err
+    assert cli.main(resume) == 0
+    assert "after 4 epochs" in capsys.readouterr().out
+    result = json.loads((folder / "result.json").read_text())
+    assert (result["interrupted"], result["epochs"], result["resumed_after"]) == (False, 4, 2)
+    assert cli.main([*args, "--name", "whole"]) == 0
+    for name in ("history.csv", "model.safetensors"):
+        assert (folder / name).read_bytes() == (tmp_path / "my runs" / "whole" / name).read_bytes()
+    # More epochs; and a new run in the place of the old one.
+    assert cli.main([*resume, "--epochs", "5"]) == 0
+    assert "after 5 epochs" in capsys.readouterr().out
+    assert cli.main([*args, "--name", "long", "--overwrite"]) == 0
+    assert "after 4 epochs" in capsys.readouterr().out
+
+
+def test_resume_of_what_is_not_there(small, tmp_path, capsys):
+    for args, message in (
+        (["--resume"], "train: --resume wants the --name of a run"),
+        (["--resume", "--overwrite", "--name", "a"], "and no --overwrite"),
+        (["--resume", "--name", "old"], "has no checkpoint to go on from"),
+        (["--resume", "--name", "torn"], "flags.json is damaged"),
+    ):
+        (tmp_path / "runs" / "old").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "runs" / "torn").mkdir(exist_ok=True)
+        (tmp_path / "runs" / "old" / "result.json").write_text("{}")
+        (tmp_path / "runs" / "torn" / "flags.json").write_text('{"data": ')
+        assert cli.main(["train", *args]) == 2
+        assert message in capsys.readouterr().err
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == {"old", "torn"}
+
+
+def test_flags_of_a_run_come_back(tmp_path):
+    command = train_command.Train(
+        data=flags.Data(dataset="ucr/X", data_dir=tmp_path, window=3),
+        network=flags.Network(state_width=30),
+        rule=flags.RuleFlags(group_size=(3, 5)),
+        training=flags.Training(epochs=9),
+    )
+    groups = {name: dataclasses.asdict(getattr(command, name)) for name in train_command._GROUPS}
+    runs.write_json(tmp_path / "runs" / "a" / "flags.json", groups)
+    output = flags.Output(out=tmp_path / "runs", name="a", resume=True)
+    recalled = train_command.Train(output=output)._recalled()
+    assert recalled == dataclasses.replace(command, output=output)
+    longer = train_command.Train(output=output, training=flags.Training(epochs=20))._recalled()
+    assert longer == dataclasses.replace(command, output=output, training=flags.Training(epochs=20))
 
 
 def test_interrupted_before_anything_was_learned(monkeypatch, tmp_path, capsys):

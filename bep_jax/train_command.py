@@ -1,0 +1,238 @@
+"""The command ``python -m bep_jax train``: one run, its folder and its report.
+
+A run's folder holds, from its first epoch on, its flags and a checkpoint, by which ``--name NAME --resume`` goes on.
+"""
+
+import dataclasses
+import json
+import shlex
+import sys
+import time
+from dataclasses import field
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from bep_jax import checkpoint, model_file, paper, plots, runs
+from bep_jax.datasets import Dataset
+from bep_jax.fitting import fit
+from bep_jax.flags import Data, Network, Output, Plan, RuleFlags, Training, make_plan
+from bep_jax.loop import Report, Result
+from bep_jax.model_file import Saved
+from bep_jax.networks import Model
+from bep_jax.predict import scores
+
+_GROUPS = ("data", "network", "rule", "training")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Train:
+    """Train binary networks, one a seed, and say how well they do on test data.
+
+    With no flags: Random Prototypes, two layers of 525, five seeds, 50 epochs. Ctrl-C stops after the current epoch
+    and writes what there is.
+    """
+
+    data: Data = field(default_factory=Data)
+    network: Network = field(default_factory=Network)
+    rule: RuleFlags = field(default_factory=RuleFlags)
+    training: Training = field(default_factory=Training)
+    output: Output = field(default_factory=Output)
+
+    def run(self) -> None:
+        """Trains, prints and writes.
+
+        Raises:
+          ValueError, FileExistsError, ...: flags that do not fit, with a message for the user.
+          KeyboardInterrupt: after everything was written, if training was interrupted; says how to go on.
+        """
+        started, begun = time.strftime("%Y-%m-%dT%H:%M:%S%z"), time.perf_counter()
+        command = self._recalled() if self.output.resume else self
+        plan = make_plan(command.data, command.network, command.rule, command.training)
+        if self.output.json is not None and self.output.json.is_dir():
+            raise ValueError(f"train: --json wants a file, got the folder {self.output.json}.")
+        folder = (
+            runs.reserve_next(self.output.out, f"{plan.slug}-{runs.timestamp()}")
+            if self.output.name is None
+            else runs.reserve(self.output.out, self.output.name, self.output.overwrite or self.output.resume)
+        )
+        try:
+            command._train(plan, folder, started, begun)
+        finally:
+            runs.release(folder)
+
+    def _recalled(self) -> "Train":
+        """This command, with the flags of the run that it resumes wherever none is given."""
+        output = self.output
+        if output.name is None or output.overwrite:
+            raise ValueError("train: --resume wants the --name of a run, and no --overwrite.")
+        folder = output.out / output.name
+        if (folder / runs.RESULT).exists() and not (folder / checkpoint.FILE).exists():
+            raise FileExistsError(f"train: {folder} has no checkpoint to go on from; choose another --name.")
+        path = folder / runs.FLAGS
+        if not path.exists():
+            return self
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            groups = {name: _filled(getattr(self, name), stored[name]) for name in _GROUPS}
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"train: {path} is damaged, or of another bep_jax ({error}).") from error
+        return dataclasses.replace(self, **groups)
+
+    def _train(self, plan: Plan, folder: Path, started: str, begun: float) -> None:
+        training = self.training
+        data = plan.load()
+        model, rule = plan.model(data), plan.rule
+        batch_size = plan.batch_size(data)
+        loaded = time.perf_counter()
+        num_steps = data.train_x.shape[-2] if plan.kind == "rnn" else None
+        steps = f", {num_steps} time steps" if num_steps is not None else ""
+        print(
+            f"{plan.dataset}: {data.train_y.shape[-1]:,} training and {data.test_y.shape[-1]:,} test samples of "
+            f"{data.num_inputs:,} bits{steps}, {data.num_classes} classes\n"
+            f"{plan.title}: {_count(training.seeds, 'seed')}, {_count(training.epochs, 'epoch')}, "
+            f"batches of {batch_size}",
+            flush=True,
+        )
+        if self.output.overwrite:
+            (folder / checkpoint.FILE).unlink(missing_ok=True)
+        if not (folder / checkpoint.FILE).exists():
+            self._keep_flags(folder)
+        ends: list[float] = []
+
+        def after_epoch(report: Report) -> None:
+            if not ends:  # these flags went on from the checkpoint that was there
+                self._keep_flags(folder)
+            ends.append(time.perf_counter())
+
+        result = fit(
+            model,
+            rule,
+            data,
+            epochs=training.epochs,
+            batch_size=batch_size,
+            seeds=training.seeds,
+            key=jax.random.key(training.seed),
+            validation=training.validation,
+            patience=training.patience or None,
+            scale=training.scale,
+            callbacks=[after_epoch],
+            progress=self.output.progress,
+            checkpoint_dir=folder,
+            resume=self.output.resume,
+        )
+        fitted = time.perf_counter()
+        if not result.history:
+            raise KeyboardInterrupt  # before the first epoch was done: nothing was learned
+        epochs = result.history["train_accuracy"].shape[1]
+        interrupted = epochs < training.epochs
+        reported = paper.reported(plan.dataset, plan.kind, plan.widths, self.data.split)
+        accuracy = result.test_accuracy
+        together = _ensemble_accuracy(model, result, data)
+        epoch_seconds = np.diff([loaded, *ends])  # the first with compilation
+        record = {
+            "format": 1,
+            "test_accuracy": accuracy,
+            "mean": accuracy.mean(),
+            "std": _std(accuracy),
+            "ensemble_test_accuracy": together,
+            "interrupted": interrupted,
+            "epochs": epochs,
+            "seeds": result.seeds,
+            "paper": reported and {"mean": reported.accuracy / 100, "source": reported.source},
+            "config": plan.record(training, batch_size),
+            "data": {
+                "seeds": plan.data_seed,
+                "num_train": data.train_y.shape[-1],
+                "num_test": data.test_y.shape[-1],
+                "num_inputs": data.num_inputs,
+                "num_classes": data.num_classes,
+                "num_steps": num_steps,
+            },
+            "last_epoch": {name: values[:, -1] for name, values in result.history.items()},
+            "started": started,
+            "resumed_after": epochs - len(ends),
+            "seconds": {  # since then
+                "data": loaded - begun,
+                "training": fitted - loaded,
+                "first_epoch": epoch_seconds[0] if ends else None,
+                "later_epochs": np.median(epoch_seconds[1:]) if len(ends) > 1 else None,
+            },
+            **runs.environment(),
+        }
+        try:
+            network = model_file.to_bytes(model, result.params, data.encoder, data.classes, window=num_steps)
+            picture = self._picture(plan, result, reported)
+            runs.save(folder, record, result.seeds, result.history, picture, network)
+            if self.output.json is not None:
+                runs.write_json(self.output.json, record)
+        finally:  # also on a full disk; and written before printed, which a closed pipe ends
+            print(_comparison(accuracy, together, epochs, reported), flush=True)
+        print(f"wrote {folder}/" + (f" and {self.output.json}" if self.output.json else ""), flush=True)
+        if interrupted:
+            out = "" if self.output.out == Output.out else f" --out {shlex.quote(str(self.output.out))}"
+            again = f"python -m bep_jax train{out} --name {shlex.quote(folder.name)} --resume"
+            raise KeyboardInterrupt(f"go on with: {again}")
+
+    def _keep_flags(self, folder: Path) -> None:
+        runs.write_json(folder / runs.FLAGS, {name: dataclasses.asdict(getattr(self, name)) for name in _GROUPS})
+
+    def _picture(self, plan: Plan, result: Result, reported: paper.Reported | None) -> bytes | None:
+        try:
+            return plots.curves(
+                result.history,
+                title=f"{plan.dataset}, {plan.title}",
+                layers=plan.layers,
+                test_accuracy=result.test_accuracy,
+                paper=reported and reported.accuracy / 100,
+            )
+        except Exception as error:  # whatever it is, hours of training are not lost for a picture
+            print(f"no {runs.CURVES}: {error}", file=sys.stderr)
+            return None
+
+
+def _filled(given: Any, stored: dict[str, Any]) -> Any:
+    """A group of flags, those that are as by default taken from ``stored``."""
+    default = type(given)()
+    changes = {name: value for name, value in stored.items() if getattr(given, name) == getattr(default, name)}
+    # What JSON has no type for.
+    changes = {name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()}
+    if changes.get("data_dir") is not None:
+        changes["data_dir"] = Path(changes["data_dir"])
+    return dataclasses.replace(given, **changes)
+
+
+def _ensemble_accuracy(model: Model, result: Result, data: Dataset) -> float | None:
+    """Of all networks as one, their scores summed; None where there is one, or each has test samples of its own."""
+    if len(result.seeds) == 1 or data.num_seeds is not None:
+        return None
+    found = scores(Saved(model, result.params, None, None), data.test_x).argmax(axis=1)
+    return float(np.mean(found == data.test_y))
+
+
+def _comparison(accuracy: np.ndarray, together: float | None, epochs: int, reported: paper.Reported | None) -> str:
+    spread = f"± {100 * _std(accuracy):.2f} %" if len(accuracy) > 1 else "%"
+    rows = [
+        (
+            "test accuracy",
+            f"{100 * accuracy.mean():.2f} {spread}",
+            f"{'mean ± std of ' * (len(accuracy) > 1)}{_count(len(accuracy), 'seed')}, after {_count(epochs, 'epoch')}",
+        )
+    ]
+    if together is not None:
+        rows.append(("all as one", f"{100 * together:.2f} %", f"the scores of the {len(accuracy)} networks summed"))
+    if reported is not None:
+        spread = f"± {reported.std:.2f} %" if reported.std is not None else "%"
+        rows.append(("the paper", f"{reported.accuracy:.2f} {spread}", reported.source))
+    return "\n".join(f"{name:<14}  {value:<14}  ({note})" for name, value, note in rows)
+
+
+def _std(accuracy: np.ndarray) -> float:
+    """Over seeds, as a sample of all seeds; 0 for one alone."""
+    return float(accuracy.std(ddof=1)) if len(accuracy) > 1 else 0.0
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + "s" * (number != 1)
