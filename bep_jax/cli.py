@@ -1,4 +1,4 @@
-"""The command line: ``python -m bep_jax train``, ``predict``, ``summary``, ``export`` and ``reproduce ...``.
+"""The command line: ``python -m bep_jax train`` and its like.
 
 A command is a frozen dataclass whose fields are its flags, read by tyro, and whose ``run`` does the work.
 """
@@ -15,6 +15,7 @@ from typing import Annotated, Any, Union
 import tyro
 
 from bep_jax.commands import Describe, Export, Predict
+from bep_jax.compare import Compare
 from bep_jax.train_command import Train
 
 _DESCRIPTION = """Binary Error Propagation: neural networks with binary weights, trained by binary error signals.
@@ -23,6 +24,7 @@ _DESCRIPTION = """Binary Error Propagation: neural networks with binary weights,
   python -m bep_jax train --dataset fashion-mnist --split paper --gate 0.2
   python -m bep_jax train --dataset ucr/ItalyPowerDemand --window 8 --bits 10
   python -m bep_jax train --name NAME --resume
+  python -m bep_jax compare --dataset fashion-mnist --methods bep local-rule qat
   python -m bep_jax predict --model runs/NAME/model.safetensors --input images.npy
   python -m bep_jax summary --model runs/NAME/model.safetensors
   python -m bep_jax export --model runs/NAME/model.safetensors --format c --out model.h"""
@@ -68,7 +70,13 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _commands(args: Sequence[str]) -> Any:
     """The type that tyro reads: one dataclass a command. Only the one that is called is imported."""
-    commands: dict[str, Any] = {"train": Train, "predict": Predict, "summary": Describe, "export": Export}
+    commands: dict[str, Any] = {
+        "train": Train,
+        "compare": Compare,
+        "predict": Predict,
+        "summary": Describe,
+        "export": Export,
+    }
     if importlib.util.find_spec("bep_jax.reproduce") is not None:
         commands["reproduce"] = _reproduce() if args[:1] == ["reproduce"] else _Reproduce
     return _one_of(commands)

@@ -72,6 +72,40 @@ def curves(
     return _png(figure)
 
 
+def comparison(
+    histories: Mapping[str, Mapping[str, np.ndarray]], test_accuracy: Mapping[str, np.ndarray], *, title: str
+) -> bytes:
+    """Draws the accuracy of several methods over epochs, and where each ended on test data.
+
+    Args:
+      histories: method -> name -> ``[S, epochs]``; validation accuracy is drawn, or training accuracy without one.
+      test_accuracy: method -> ``[S]``, fractions.
+      title: what was trained.
+
+    Returns:
+      A PNG file.
+
+    Raises:
+      ImportError: matplotlib is not installed.
+    """
+    figure = _figure(8.0, 4.6)
+    axes = figure.add_subplot()
+    validated = all("validation_accuracy" in history for history in histories.values())
+    name = "validation_accuracy" if validated else "train_accuracy"
+    last = max(history[name].shape[1] for history in histories.values())
+    epochs = np.arange(1, last + 1)
+    for i, (method, history) in enumerate(histories.items()):
+        color = _LAYERS[i % len(_LAYERS)]
+        label = f"{method}, test {100 * test_accuracy[method].mean():.2f} %"
+        _seeds_and_mean(axes, epochs[: history[name].shape[1]], 100 * history[name], color, label)
+        axes.plot([last], [100 * test_accuracy[method].mean()], "D", markersize=6, color=color, clip_on=False)
+    kind = "Validation" if validated else "Training"
+    axes.set(title=f"{title}: {kind.lower()} accuracy (%), test as a diamond", xlabel="epoch")
+    figure.legend(loc="outside right upper", frameon=False, fontsize=8)
+    _tidy(axes, epochs)
+    return _png(figure)
+
+
 def _figure(width: float, height: float) -> Any:
     try:
         from matplotlib.figure import Figure

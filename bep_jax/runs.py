@@ -163,6 +163,27 @@ def read_history(path: str | os.PathLike) -> tuple[list[int], dict[str, np.ndarr
     return seeds, {name: values[:, :, i] for i, name in enumerate(header[2:])}
 
 
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table that reads well as text, too.
+
+    Example:
+      >>> print(markdown(("problem", "ours"), [("A", "9.5"), ("B", "10.0")]))
+      | problem | ours |
+      | ------- | ---: |
+      | A       |  9.5 |
+      | B       | 10.0 |
+    """
+    widths = [max(3, *(len(row[i]) for row in (header, *rows))) for i in range(len(header))]
+    first, *others = widths
+    rule = ["-" * first, *("-" * (width - 1) + ":" for width in others)]
+
+    def line(row: Sequence[str]) -> str:
+        cells = [row[0].ljust(first), *(cell.rjust(width) for cell, width in zip(row[1:], others, strict=True))]
+        return "| " + " | ".join(cells) + " |"
+
+    return "\n".join([line(header), line(rule), *(line(row) for row in rows)])
+
+
 def timestamp() -> str:
     """Now, as part of a name."""
     return time.strftime("%Y%m%d-%H%M%S")

@@ -13,7 +13,7 @@ import jax
 from tqdm.auto import tqdm
 from tyro.conf import arg
 
-from bep_jax import methods, paper
+from bep_jax import methods, paper, runs
 from bep_jax.baselines.local_rule import usual_group_size
 from bep_jax.datasets import Dataset, load
 from bep_jax.loop import Result
@@ -302,8 +302,8 @@ def _tables(found: _Found) -> str:
                 settings = ", ".join(f"{_SYMBOLS.get(k, k)} {records[0][k]:g}" for k in _CANDIDATE[method])
                 chosen.append((*_point(*key), methods.TITLES[method], settings, str(len(records))))
         rows.append(row)
-    settings_table = report.markdown(("data", "layers", "width", "method", "settings", "runs"), chosen)
-    return f"# Figure 2\n\n{_PROTOCOL}\n\n{report.markdown(header, rows)}\n\nWhat was chosen:\n\n{settings_table}"
+    settings_table = runs.markdown(("data", "layers", "width", "method", "settings", "runs"), chosen)
+    return f"# Figure 2\n\n{_PROTOCOL}\n\n{runs.markdown(header, rows)}\n\nWhat was chosen:\n\n{settings_table}"
 
 
 def _picture(found: _Found) -> bytes:

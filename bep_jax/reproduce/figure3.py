@@ -6,7 +6,7 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from bep_jax import paper
+from bep_jax import paper, runs
 from bep_jax.reproduce import report, smnist
 from bep_jax.reproduce.results import Record, Results
 
@@ -59,7 +59,7 @@ def _table(found: dict[tuple[int, float], list[Record]]) -> str:
         (str(window), f"{gate:g}", *smnist.cells(records, _paper(window, gate)))
         for (window, gate), records in found.items()
     ]
-    return f"# Figure 3\n\n{smnist.PROTOCOL}\n\n{report.markdown(('window', 'ν', *smnist.CELLS), rows)}"
+    return f"# Figure 3\n\n{smnist.PROTOCOL}\n\n{runs.markdown(('window', 'ν', *smnist.CELLS), rows)}"
 
 
 def _picture(found: dict[tuple[int, float], list[Record]]) -> bytes:

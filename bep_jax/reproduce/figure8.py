@@ -6,7 +6,7 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from bep_jax import paper
+from bep_jax import paper, runs
 from bep_jax.reproduce import report, smnist
 from bep_jax.reproduce.results import Record, Results
 
@@ -53,7 +53,7 @@ class Figure8(smnist.ImageFlags):
     def _table(self, found: dict[int, list[Record]]) -> str:
         rows = [(str(h), *smnist.cells(records, self._paper().get(h))) for h, records in found.items()]
         about = f"{smnist.PROTOCOL}\n{self.window} slices, ν = {self.gate:g}."
-        return f"# Figure 8\n\n{about}\n\n{report.markdown(('horizon', *smnist.CELLS), rows)}"
+        return f"# Figure 8\n\n{about}\n\n{runs.markdown(('horizon', *smnist.CELLS), rows)}"
 
     def _picture(self, found: dict[int, list[Record]]) -> bytes:
         name = f"WL {self.window}, ν = {self.gate:g}"

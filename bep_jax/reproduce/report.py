@@ -37,27 +37,6 @@ def write(out: Path, *, flags: Any, table: str, picture: Callable[[], bytes]) ->
     print(f"\n{table.rstrip()}\n\nwrote {', '.join(os.fspath(out / name) for name in written)}", flush=True)
 
 
-def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table that reads well as text, too.
-
-    Example:
-      >>> print(markdown(("problem", "ours"), [("A", "9.5"), ("B", "10.0")]))
-      | problem | ours |
-      | ------- | ---: |
-      | A       |  9.5 |
-      | B       | 10.0 |
-    """
-    widths = [max(3, *(len(row[i]) for row in (header, *rows))) for i in range(len(header))]
-    first, *others = widths
-    rule = ["-" * first, *("-" * (width - 1) + ":" for width in others)]
-
-    def line(row: Sequence[str]) -> str:
-        cells = [row[0].ljust(first), *(cell.rjust(width) for cell, width in zip(row[1:], others, strict=True))]
-        return "| " + " | ".join(cells) + " |"
-
-    return "\n".join([line(header), line(rule), *(line(row) for row in rows)])
-
-
 def table1_picture(ours: Mapping[str, tuple[float, float]]) -> bytes:
     """Ours (mean, std in percent) and the paper's, a line a problem, best on top."""
     names = sorted(ours, key=lambda name: ours[name])

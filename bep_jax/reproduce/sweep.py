@@ -16,7 +16,7 @@ import jax
 from tqdm.auto import tqdm
 from tyro.conf import arg
 
-from bep_jax import methods
+from bep_jax import methods, runs
 from bep_jax.datasets import load
 from bep_jax.networks import mlp
 from bep_jax.reproduce import report, training
@@ -203,7 +203,7 @@ class Sweep:
             f"γ {_list(self.group_sizes) if self.group_sizes else 'the first divisor of the width from 35 up'}, "
             + (f"growing after {self.patience} epochs without a better one." if self.patience else "held fixed.")
         )
-        return f"# {(self.__doc__ or '').splitlines()[0]}\n\n{protocol}\n\n{report.markdown(header, rows)}"
+        return f"# {(self.__doc__ or '').splitlines()[0]}\n\n{protocol}\n\n{runs.markdown(header, rows)}"
 
     def _picture(self, found: Found) -> bytes:
         panels: dict[str, tuple[report.Lines, report.Points]] = {}

@@ -9,7 +9,7 @@ import numpy as np
 from tqdm.auto import tqdm
 from tyro.conf import arg
 
-from bep_jax import methods, paper
+from bep_jax import methods, paper, runs
 from bep_jax.reproduce import float_folds, problems, report, training, tuning
 from bep_jax.reproduce.problems import Known, Source
 from bep_jax.reproduce.results import Record, Results
@@ -141,7 +141,7 @@ class Table1(tuning.SeriesFlags):
             ours, bep, difference, qat, batchnorm = np.mean(means, axis=0)
             cells = (f"{ours:.2f}", f"{bep:.2f}", f"{difference:+.2f}", f"{qat:.2f}", f"{batchnorm:.2f}")
             rows.append((f"**mean of the paper's {len(means)}**", *(f"**{cell}**" for cell in cells), "", ""))
-        return f"# Table 1\n\n{_PROTOCOL}\n\n{report.markdown(('problem', *names), rows)}"
+        return f"# Table 1\n\n{_PROTOCOL}\n\n{runs.markdown(('problem', *names), rows)}"
 
     def _baseline_table(
         self, found: Mapping[str, Sequence[Record]], baselines: Mapping[str, Mapping[str, Sequence[Record]]]
@@ -168,4 +168,4 @@ class Table1(tuning.SeriesFlags):
             means.append([np.nan if cell is None else cell[0] for cell in cells])
         if not np.isnan(means).any():
             rows.append([f"**mean of {len(names)}**", *(f"**{mean:.2f}**" for mean in np.mean(means, axis=0))])
-        return f"\n\nThe same folds, {self.baseline_runs} run(s) each of QAT:\n\n{report.markdown(header, rows)}"
+        return f"\n\nThe same folds, {self.baseline_runs} run(s) each of QAT:\n\n{runs.markdown(header, rows)}"

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from tyro.conf import arg
 
-from bep_jax import paper
+from bep_jax import paper, runs
 from bep_jax.reproduce import problems, report, training, tuning
 from bep_jax.reproduce.problems import Known, Source
 from bep_jax.reproduce.results import Record, Results
@@ -99,7 +99,7 @@ class Table3(tuning.SeriesFlags):
             if problem in paper.TABLE3:
                 rows.append(("", "paper, validation", *(f"{t:.2f}" if t is not None else "" for t in theirs), "", ""))
             rows.append(("", "ours, test fold", *test, "", ""))
-        return f"# Table 3\n\n{_PROTOCOL}\n\n{report.markdown(header, rows)}"
+        return f"# Table 3\n\n{_PROTOCOL}\n\n{runs.markdown(header, rows)}"
 
 
 def _cell(records: Sequence[Record], name: str) -> str:

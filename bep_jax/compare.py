@@ -1,0 +1,227 @@
+"""``python -m bep_jax compare``: Binary Error Propagation beside its baselines, on the same data, in one table.
+
+Axis letters: S seeds.
+"""
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import field
+from pathlib import Path
+from typing import Annotated, Any
+
+import jax
+import numpy as np
+from tyro.conf import arg
+
+from bep_jax import memory, methods, plots, runs
+from bep_jax.baselines.local_rule import usual_group_size
+from bep_jax.datasets import Dataset
+from bep_jax.flags import Data, Network, Output, Plan, RuleFlags, Training, make_plan
+from bep_jax.loop import Result
+from bep_jax.networks import Model
+from bep_jax.rule import Rule
+
+TABLE, PICTURE = "table.md", "curves.png"
+# r of the local rule, where the flags do not say: the one that was published with it.
+_LOCAL_MARGIN = 0.25
+_HEADER = ("method", "test accuracy", "s an epoch", "state, MB", "peak, MB", "bits a weight", "settings")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Compare:
+    """Train with several methods on the same data and show them side by side.
+
+    Writes a table (test accuracy, time, memory, bits), the curves of all methods and every history. Time and memory are
+    those of all seeds together; memory is counted from the arrays of the training state, and, on a CPU under Linux,
+    measured as the rise of the process's memory over an epoch.
+    """
+
+    data: Data = field(default_factory=Data)
+    network: Network = field(default_factory=Network)
+    rule: RuleFlags = field(default_factory=RuleFlags)
+    training: Training = field(default_factory=Training)
+    output: Output = field(default_factory=Output)
+    methods: Annotated[
+        tuple[str, ...] | None, arg(metavar="NAME [NAME ...]", help_behavior_hint="(default: all that fit the model)")
+    ] = None
+    """bep, local-rule, qat, qat-raw (as in the paper, without scaled sums), qat-batchnorm, random-features."""
+    learning_rates: Annotated[tuple[float, ...], arg(metavar="RATE [RATE ...]")] = (1e-4, 1e-3, 1e-2)
+    """Of QAT; the best on validation data is taken."""
+    tune_epochs: Annotated[int, arg(metavar="N")] = 5
+    """Epochs to find it in."""
+
+    def run(self) -> None:
+        """Trains, prints and writes.
+
+        Raises:
+          ValueError, FileExistsError, ...: flags that do not fit, with a message for the user.
+          KeyboardInterrupt: after what is complete was written.
+        """
+        plan = make_plan(self.data, self.network, self.rule, self.training)
+        names = self._methods(plan)
+        folder = (
+            runs.reserve_next(self.output.out, f"compare-{plan.slug}-{runs.timestamp()}")
+            if self.output.name is None
+            else runs.reserve(self.output.out, self.output.name, self.output.overwrite)
+        )
+        try:
+            self._compare(plan, names, folder)
+        finally:
+            runs.release(folder)
+
+    def _methods(self, plan: Plan) -> tuple[str, ...]:
+        known = tuple(name for name in methods.TITLES if plan.kind == "mlp" or name != "local-rule")
+        names = known if self.methods is None else tuple(dict.fromkeys(self.methods))
+        wrong = [name for name in names if name not in methods.TITLES]
+        if wrong or not names:
+            choices = ", ".join(methods.TITLES)
+            raise ValueError(f"compare: --methods takes {choices}; got {' '.join(wrong) or 'none'}.")
+        if not set(names) <= set(known):
+            raise ValueError("compare: the local rule has no recurrent form; leave it out of --methods.")
+        if "random-features" in names and plan.kind == "mlp" and len(plan.widths) < 2:
+            raise ValueError("compare: random-features wants at least two layers: the last one is trained.")
+        if not min(self.learning_rates, default=0) > 0 or self.tune_epochs < 1:
+            raise ValueError("compare: --learning-rates and --tune-epochs must be positive.")
+        if not self.training.validation and len(self.learning_rates) > 1 and any(map(methods.is_qat, names)):
+            raise ValueError("compare: with --validation 0 name one of --learning-rates: nothing is left to choose by.")
+        return names
+
+    def _compare(self, plan: Plan, names: Sequence[str], folder: Path) -> None:
+        data = plan.load()
+        model = plan.model(data)
+        print(f"{plan.dataset}, {plan.title}: {', '.join(methods.TITLES[name] for name in names)}", flush=True)
+        records: list[dict[str, Any]] = []
+        histories: dict[str, Mapping[str, np.ndarray]] = {}
+        try:
+            for name in names:
+                record, result = self._train(plan, name, model, data)
+                records.append(record)
+                histories[name] = result.history
+                print(_row(record), flush=True)
+        finally:
+            if records:
+                self._write(plan, plan.batch_size(data), folder, records, histories)
+
+    def _train(self, plan: Plan, name: str, model: Model, data: Dataset) -> tuple[dict[str, Any], Result]:
+        training = self.training
+        setting = self._setting(plan, name, model, data)
+        ends: list[float] = []
+        begun = time.perf_counter()
+        result = self._fit(plan, name, model, data, [setting] * training.seeds, training.epochs, ends)
+        if len(ends) < training.epochs:
+            raise KeyboardInterrupt  # half a training is not to be compared with whole ones
+        seconds = np.diff([begun, *ends])
+        peak = memory.peak_bytes(lambda: self._fit(plan, name, model, data, [setting] * training.seeds, 1, []))
+        accuracy = result.test_accuracy
+        return {
+            "method": name,
+            "test_accuracy": accuracy,
+            "mean": accuracy.mean(),
+            "std": accuracy.std(ddof=1) if len(accuracy) > 1 else 0.0,
+            "seeds": result.seeds,
+            "setting": dataclasses.asdict(setting) if isinstance(setting, Rule) else {"learning_rate": setting},
+            # The first one compiles.
+            "seconds_an_epoch": float(np.median(seconds[1:])) if len(seconds) > 1 else None,
+            "state_bytes": memory.state_bytes(result.state),
+            "peak_bytes": peak,
+            "bits_a_weight": _bits_a_weight(model, name),
+        }, result
+
+    def _setting(self, plan: Plan, name: str, model: Model, data: Dataset) -> Rule | float:
+        """What a method is trained with; of QAT the learning rate that is best on validation data."""
+        if name == "local-rule":
+            given = self.rule.group_size
+            return dataclasses.replace(
+                plan.rule,
+                margin=_LOCAL_MARGIN if self.rule.margin is None else self.rule.margin,
+                group_size=plan.rule.group_size if given else tuple(usual_group_size(w) for w in plan.widths),
+            )
+        if not methods.is_qat(name):
+            return plan.rule
+        if len(self.learning_rates) == 1:
+            return self.learning_rates[0]
+        if not self.training.validation:
+            raise ValueError(
+                "compare: with --validation 0 name one of --learning-rates; there is nothing to choose by."
+            )
+        first, rates = _one_seed(data), list(self.learning_rates)
+        tuned = self._fit(plan, name, model, first, rates, self.tune_epochs, [], seeds=[0] * len(rates))
+        return rates[int(np.argmax(tuned.history["validation_accuracy"][:, -1]))]
+
+    def _fit(self, plan, name, model, data, settings, epochs, ends, seeds=None) -> Result:
+        training = self.training
+        return methods.fit(
+            name,
+            model,
+            settings,
+            data,
+            epochs=epochs,
+            batch_size=plan.batch_size(data),
+            seeds=training.seeds if seeds is None else seeds,
+            key=jax.random.key(training.seed),
+            validation=training.validation,
+            patience=training.patience or None,
+            scale=training.scale,
+            callbacks=[lambda report: ends.append(time.perf_counter())],
+            progress=self.output.progress,
+        )
+
+    def _write(
+        self, plan: Plan, batch_size: int, folder: Path, records: Sequence[Mapping[str, Any]], histories: Mapping
+    ) -> None:
+        seeds = records[0]["seeds"]
+        result = {
+            "format": 1,
+            "config": plan.record(self.training, batch_size),
+            "methods": records,
+            **runs.environment(),
+        }
+        contents = {
+            "result.json": runs.json_text(result),
+            TABLE: _table(records),
+            **{f"history-{name}.csv": runs.history_csv(seeds, history) for name, history in histories.items()},
+        }
+        picture = plots.comparison(
+            {methods.TITLES[name]: history for name, history in histories.items()},
+            {methods.TITLES[record["method"]]: record["test_accuracy"] for record in records},
+            title=f"{plan.dataset}, {plan.title}",
+        )
+        runs.replace_together(folder, {name: text.encode() for name, text in contents.items()} | {PICTURE: picture})
+        print(f"\n{_table(records)}\nwrote {folder}/", flush=True)
+
+
+def _one_seed(data: Dataset) -> Dataset:
+    """The first draw of data that differ from seed to seed."""
+    if np.ndim(data.train_y) == 1:
+        return data
+    names = ("train_x", "train_y", "test_x", "test_y")
+    return dataclasses.replace(data, **{name: getattr(data, name)[0] for name in names})
+
+
+def _bits_a_weight(model: Model, method: str) -> float:
+    """What inference needs, over the weights: one bit each, and with batch normalisation two floats a neuron."""
+    classifier = model.num_classes * model.widths[-1]
+    weights = sum(neurons * fan_in for neurons, fan_in in model.matrix_shapes) + classifier
+    norms = 2 * 32 * (sum(model.widths) + model.num_classes) if method == "qat-batchnorm" else 0
+    return (weights + norms) / weights
+
+
+def _row(record: Mapping[str, Any]) -> str:
+    return f"{methods.TITLES[record['method']]}: {100 * record['mean']:.2f} ± {100 * record['std']:.2f} %"
+
+
+def _table(records: Sequence[Mapping[str, Any]]) -> str:
+    rows = [
+        (
+            methods.TITLES[r["method"]],
+            f"{100 * r['mean']:.2f} ± {100 * r['std']:.2f}",
+            "" if r["seconds_an_epoch"] is None else f"{r['seconds_an_epoch']:.3f}",
+            f"{r['state_bytes'] / 1e6:.1f}",
+            "" if r["peak_bytes"] is None else f"{r['peak_bytes'] / 1e6:.1f}",
+            f"{r['bits_a_weight']:.3f}",
+            ", ".join(f"{name} {value}" for name, value in r["setting"].items()),
+        )
+        for r in records
+    ]
+    return runs.markdown(_HEADER, rows) + "\n"
