@@ -15,7 +15,7 @@ from typing import Annotated, Any, Union
 import tyro
 
 from bep_jax.commands import Describe, Export, Predict
-from bep_jax.compare import Compare
+from bep_jax.compare_command import Compare
 from bep_jax.train_command import Train
 
 _DESCRIPTION = """Binary Error Propagation: neural networks with binary weights, trained by binary error signals.
