@@ -1,8 +1,8 @@
 """Data sets by name, and from your own arrays.
 
-Names: ``random-prototypes`` (needs nothing), ``mnist``, ``fashion-mnist`` (idx files), ``digits`` (scikit-learn) and
-``ucr/<Problem>`` (``.ts`` files). Files are looked for in ``data_dir``, else ``$BEP_JAX_DATA``, else
-``~/.cache/bep_jax``; what is missing is downloaded there.
+Names: ``random-prototypes`` (needs nothing), ``mnist``, ``fashion-mnist`` (idx files), ``digits`` (scikit-learn),
+``ucr/<Problem>`` (``.ts`` files) and ``<path>.npz`` (features and labels of your own). Files are looked for in
+``data_dir``, else ``$BEP_JAX_DATA``, else ``~/.cache/bep_jax``; what is missing is downloaded there.
 """
 
 import difflib
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bep_jax import encode
-from bep_jax.datasets import images, series
+from bep_jax.datasets import features, images, series
 from bep_jax.datasets.dataset import (
     Dataset,
     EncoderOrFit,
@@ -30,7 +30,7 @@ from bep_jax.encode import Encoder
 
 __all__ = ["NAMES", "Dataset", "from_arrays", "load"]
 
-NAMES = ("random-prototypes", "mnist", "fashion-mnist", "digits", "ucr/<Problem>")
+NAMES = ("random-prototypes", "mnist", "fashion-mnist", "digits", "ucr/<Problem>", "<path>.npz")
 
 
 def load(
@@ -55,7 +55,8 @@ def load(
     """Loads a data set, encoded.
 
     The usual encoders: images, the median of all pixels (one bit each); series, a thermometer of 10 bits per channel;
-    random prototypes are bits already. Encoders are fitted on the training part alone.
+    features of an ``.npz`` file, the median of each; random prototypes are bits already. Encoders are fitted on the
+    training part alone.
 
     Args:
       name: one of ``NAMES``.
@@ -149,6 +150,9 @@ def _source(
             lambda train: encode.fit_thermometer(train, 10),
             fold is not None,
         )
+    if name.endswith(features.SUFFIX):
+        parts = features.load_npz(name, data_dir)
+        return lambda seed: parts, lambda train: encode.fit_thermometer(train, 10 if train.ndim == 3 else 1), False
     cut = _same if window is None else lambda parts: images.slices(parts, window)
     if name == "digits":
         x, y = images.load_digits()
@@ -174,9 +178,9 @@ def _unpacked(parts: Parts) -> Parts:
 def _check_name(name: str) -> None:
     if not isinstance(name, str):
         raise TypeError(f"load: name must be text, got {name!r}.")
-    if name in NAMES[:-1] or name.startswith(series.PREFIX):
+    if name in NAMES or name.startswith(series.PREFIX) or name.endswith(features.SUFFIX):
         return
-    near = difflib.get_close_matches(name.lower().replace("_", "-"), NAMES[:-1], n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name.lower().replace("_", "-"), NAMES, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise ValueError(f"load: there is no data set {name!r}.{hint} The names are {', '.join(NAMES)}.")
 
@@ -197,6 +201,8 @@ def _check_meant(
         raise ValueError(f"load: {name!r} has split={' or '.join(map(repr, splits))}, got {split!r}.")
     if name != "random-prototypes" and sizes:
         raise ValueError(f"load: {', '.join(sizes)} belong to 'random-prototypes', not to {name!r}.")
+    if name.endswith(features.SUFFIX) and window is not None:
+        raise ValueError(f"load: {name!r} holds arrays as they are; cut them before saving, and leave out window.")
     if name == "random-prototypes" and (window is not None or num_bits is not None):
         raise ValueError("load: 'random-prototypes' are bits without order; leave out window and num_bits.")
     if fold is None:
