@@ -11,6 +11,8 @@ COMMANDS = {
     "products": ("benchmarks.products", "the three products beside float32 and int8 dots and a compiled C kernel"),
     "step": ("benchmarks.steps", "whole training steps beside float32 straight-through training"),
     "profile": ("benchmarks.breakdown", "where the time of a training step goes, kernel by kernel"),
+    "inference": ("benchmarks.inference", "from input to logits: the exported C, JAX, and float32 dots"),
+    "sizes": ("benchmarks.sizes", "bits that a weight takes in a file, in C and in training, beside float32"),
     "compile": ("benchmarks.compilation", "how long training programs take to compile"),
 }
 

@@ -87,8 +87,14 @@ def markdown(record: dict[str, Any], columns: tuple[Column, ...]) -> str:
     facts = [
         f"{machine['cpu']}, {machine['cores']} cores, {where}; {machine['device']}; flags: "
         f"{' '.join(machine['flags']) or 'unknown'}; XLA_FLAGS: {machine['xla_flags'] or 'none'}.",
-        f"{settings['clock']}; {settings['repetitions']} interleaved repetitions; medians, quartiles in brackets; "
-        f"wall time over CPU time {settings['wall_over_cpu']}.",
+        *(
+            [
+                f"{settings['clock']}; {settings['repetitions']} interleaved repetitions; medians, quartiles in "
+                f"brackets; wall time over CPU time {settings['wall_over_cpu']}."
+            ]
+            if settings["wall_over_cpu"] is not None  # something was timed
+            else []
+        ),
         f"{versions}. {record['date']}.",
     ]
     head = [f"# {record['title']}", ""]

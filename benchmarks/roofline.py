@@ -2,11 +2,10 @@
 
 import ctypes
 import pathlib
-import shutil
-import subprocess
-import tempfile
 
 import numpy as np
+
+from benchmarks import native
 
 _PANEL = 64
 _WORDS = np.ctypeslib.ndpointer(np.uint32, flags="C_CONTIGUOUS")
@@ -55,14 +54,7 @@ class Roofline:
 def build() -> Roofline | None:
     """The compiled kernels, or None where there is no gcc or no VPOPCNTDQ."""
     info = pathlib.Path("/proc/cpuinfo")
-    if shutil.which("gcc") is None or not info.exists() or "avx512_vpopcntdq" not in info.read_text():
+    if not info.exists() or "avx512_vpopcntdq" not in info.read_text():
         return None
-    source = pathlib.Path(__file__).with_name("roofline.c")
-    with tempfile.TemporaryDirectory() as folder:
-        library = pathlib.Path(folder) / "roofline.so"
-        command = ["gcc", "-O3", "-march=native", "-shared", "-fPIC", "-o", str(library), str(source)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            print(f"roofline: gcc failed, going on without it: {done.stderr.strip()}")
-            return None
-        return Roofline(ctypes.CDLL(str(library)))  # stays loaded after its file is gone
+    library = native.load(pathlib.Path(__file__).with_name("roofline.c"))
+    return None if library is None else Roofline(library)

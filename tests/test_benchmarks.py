@@ -25,7 +25,7 @@ def benchmarks():
         del sys.modules[name]
 
 
-@pytest.mark.parametrize("command", ["products", "step", "profile", "compile"])
+@pytest.mark.parametrize("command", ["products", "step", "profile", "inference", "sizes", "compile"])
 def test_subcommand_writes_its_report(benchmarks, command, tmp_path):
     arguments = [command, "--quick", "--repetitions", "1", "--seconds", "0", "--core", "-1", "--out", str(tmp_path)]
     arguments += [] if command == "products" else ["--only", "MLP"]  # compilation is what takes the time
