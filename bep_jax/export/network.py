@@ -22,7 +22,7 @@ def recurrent_functions(model: Model) -> list[str]:
         "uint32_t n;",
         f"@prefix@_clear(@prefix@_state, {words_s}u);",
         f"for (n = 0; n < {cell.width}u; n++)",
-        "    @prefix@_set(@prefix@_state, n);",
+        "    @prefix@_set(@prefix@_state, n, 1);",
     ]
     step = [
         f"uint32_t x[{words_x}], next[{words_s}], n, distance;",
@@ -31,8 +31,7 @@ def recurrent_functions(model: Model) -> list[str]:
         f"for (n = 0; n < {cell.width}u; n++) {{",
         f"    distance = @prefix@_distance(&@prefix@_hidden_0[{words_x}u * n], x, {words_x}u)",
         f"        + @prefix@_distance(&@prefix@_hidden_1[{words_s}u * n], @prefix@_state, {words_s}u);",
-        f"    if (2u * distance <= {cell.num_inputs + cell.width}u)",
-        "        @prefix@_set(next, n);",
+        f"    @prefix@_set(next, n, 2u * distance <= {cell.num_inputs + cell.width}u);",
         "}",
         f"for (n = 0; n < {words_s}u; n++)",
         "    @prefix@_state[n] = next[n];",

@@ -61,9 +61,10 @@ static inline void @prefix@_clear(uint32_t *words, uint32_t num_words)
         words[i] = 0;
 }
 
-static inline void @prefix@_set(uint32_t *words, uint32_t bit)
+/* Sets a bit that was 0 to value, 0 or 1: without a branch, which nothing could predict. */
+static inline void @prefix@_set(uint32_t *words, uint32_t bit, int value)
 {
-    words[bit >> 5] |= (uint32_t)1 << (bit & 31u);
+    words[bit >> 5] |= (uint32_t)value << (bit & 31u);
 }
 
 /* y = sign(weights x), weights [num_neurons, num_inputs]; sign(0) = +1. */
@@ -74,8 +75,7 @@ static inline void @prefix@_dense(const uint32_t *weights, uint32_t num_neurons,
     uint32_t n;
     @prefix@_clear(y, (num_neurons + 31u) / 32u);
     for (n = 0; n < num_neurons; n++) {
-        if (2u * @prefix@_distance(weights, x, num_words) <= num_inputs)
-            @prefix@_set(y, n);
+        @prefix@_set(y, n, 2u * @prefix@_distance(weights, x, num_words) <= num_inputs);
         weights += num_words;
     }
 }
