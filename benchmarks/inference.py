@@ -152,15 +152,17 @@ def _exported(problem: Problem, params: bep.Params):
     if library is None:
         return None
     function = library.run
-    words = np.ctypeslib.ndpointer(np.uint32, flags="C_CONTIGUOUS")
-    sums = np.ctypeslib.ndpointer(np.int32, flags="C_CONTIGUOUS")
-    function.argtypes, function.restype = [words, sums, ctypes.c_long, ctypes.c_long], None
+    function.argtypes, function.restype = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_long, ctypes.c_long], None
 
     def compiled(x: np.ndarray) -> tuple[np.ndarray, Case]:
         x, out = np.ascontiguousarray(x), np.empty((problem.batch, model.num_classes), np.int32)
-        arguments = (x, out, problem.batch, problem.time_steps or 1)
-        function(*arguments)
-        return out, Case(lambda: function(*arguments), problem.batch)
+        places = x.ctypes.data, out.ctypes.data  # once: it takes longer than a sample
+
+        def call():
+            function(*places, problem.batch, problem.time_steps or 1)
+            return x, out  # which must outlive their addresses
+
+        return call()[1], Case(call, problem.batch)
 
     return compiled
 
