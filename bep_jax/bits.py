@@ -17,7 +17,13 @@ _SHIFTS = np.arange(WORD_BITS, dtype=np.uint32)
 
 
 def num_words(num_bits: int) -> int:
-    """Words that hold ``num_bits`` bits: ceil(num_bits / 32).
+    """Words that hold so many bits.
+
+    Args:
+      num_bits: K, at least 0.
+
+    Returns:
+      ceil(K / 32).
 
     Example:
       >>> num_words(33)

@@ -38,26 +38,75 @@ def forward(hidden: jax.Array, inputs: jax.Array) -> jax.Array:
 
 
 def visible(hidden: jax.Array) -> jax.Array:
-    """Signs of H ``[N, K]``, packed along the inputs: uint32 ``[N, Wk]``; sign(0) = +1."""
+    """Visible weights sign(H), packed along the inputs; sign(0) = +1.
+
+    Args:
+      hidden: integers ``[N, K]``.
+
+    Returns:
+      uint32 ``[N, Wk]``.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> visible(jnp.array([[3, -5, 0]], jnp.int16))
+      Array([[5]], dtype=uint32)
+    """
     # By way of the other packing, which is words along whole vectors: half the time of packing neighbours.
     return transposed(visible_by_neurons(hidden))[:, : hidden.shape[0]].T
 
 
 @isolated
 def visible_by_neurons(hidden: jax.Array) -> jax.Array:
-    """Signs of H ``[N, K]``, packed along the neurons: uint32 ``[Wn, K]``."""
+    """Visible weights sign(H), packed along the neurons, for products with Wᵀ.
+
+    Args:
+      hidden: integers ``[N, K]``.
+
+    Returns:
+      uint32 ``[Wn, K]``.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> visible_by_neurons(jnp.array([[3, -5, 0]], jnp.int16))
+      Array([[1, 0, 1]], dtype=uint32)
+    """
     return bits.pack_major(hidden >= 0)
 
 
 @isolated
 def activate(preactivations: jax.Array) -> jax.Array:
-    """sign(z) of integers ``[N, B]``: uint32 ``[Wn, B]``; sign(0) = +1 (Eq. 2)."""
+    """Activations a = sign(z), packed; sign(0) = +1 (Eq. 2).
+
+    Args:
+      preactivations: integers ``[N, B]``.
+
+    Returns:
+      uint32 ``[Wn, B]``; padding bits are 0.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> activate(jnp.array([[3], [-5], [0]], jnp.int32))
+      Array([[5]], dtype=uint32)
+    """
     return bits.pack_major(preactivations >= 0)
 
 
 @isolated
 def gate(preactivations: jax.Array, threshold: jax.Array) -> jax.Array:
-    """Neurons near their flip, ``|z| <= threshold``, of integers ``[..., N, B]``: ``[..., Wn, B]`` (Eq. 6)."""
+    """Neurons near their flip, ``|z| <= threshold`` (Eq. 6).
+
+    Args:
+      preactivations: integers ``[..., N, B]``.
+      threshold: int32 scalar, at least 0; may be traced.
+
+    Returns:
+      uint32 ``[..., Wn, B]``: a set bit lets its neuron's desired activation pass down; padding bits are 0.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> gate(jnp.array([[3], [-5], [0]], jnp.int32), jnp.int32(3))
+      Array([[5]], dtype=uint32)
+    """
     # |z| <= θ as one unsigned comparison, which packs several times faster than two signed ones.
     threshold = jnp.minimum(threshold, jnp.int32(2**30))  # beyond any |z|; the sums below stay in range
     shifted = (preactivations.astype(jnp.int32) + threshold).astype(jnp.uint32)
@@ -216,7 +265,19 @@ def _pack_zeros(above: jax.Array) -> jax.Array:
 
 @isolated
 def transposed(words: jax.Array) -> jax.Array:
-    """Bits of words ``[W, B]`` packed along the other axis: uint32 ``[Wb, 32 W]``, padding bits 0."""
+    """Packs the bits of words along the other axis: along the batch, for :func:`bep_jax.products.outer`.
+
+    Args:
+      words: uint32 ``[W, B]``.
+
+    Returns:
+      uint32 ``[Wb, 32 W]``; padding bits are 0.
+
+    Example:
+      >>> words = bits.pack([[1, -1], [1, 1]]).T  # two samples of two bits
+      >>> transposed(words)[:, :2]
+      Array([[3, 2]], dtype=uint32)
+    """
     # Sums of shifted bits: XLA:CPU makes scalar code of the same thing written with comparisons, a hundred times
     # slower where the last word is not full.
     height, size = words.shape

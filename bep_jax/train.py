@@ -3,6 +3,7 @@
 Pure: jit, vmap over seeds and scan apply from outside.
 
 Axis letters: B batch, T time steps, W words.
+Source: arXiv 2512.04189, Section 3.
 """
 
 import jax
