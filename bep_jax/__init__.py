@@ -7,7 +7,7 @@ from bep_jax.fitting import fit
 from bep_jax.frames import equiangular_frame
 from bep_jax.loop import Report, Result, TrainState
 from bep_jax.model_file import Saved, load, save
-from bep_jax.networks import Dense, Model, Params, Recurrent, Residuals, Signals, mlp, rnn
+from bep_jax.networks import Dense, Model, Operands, Params, Recurrent, Residuals, Signals, mlp, rnn
 from bep_jax.optimizer import OptimizerState, optimizer, rescale
 from bep_jax.rule import Limits, Rule, thresholds
 from bep_jax.summary import Summary, summary
@@ -18,6 +18,7 @@ __all__ = [
     "Limits",
     "Model",
     "NetworkSignals",
+    "Operands",
     "OptimizerState",
     "Params",
     "Recurrent",

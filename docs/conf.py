@@ -17,7 +17,7 @@ version = release = importlib.metadata.version("bep_jax")
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 html_theme = "furo"
 html_title = "bep_jax"
-exclude_patterns = ["build"]
+exclude_patterns = ["notebooks/execute.py"]
 
 nitpicky = True
 nitpick_ignore_regex = [("py:obj", ".*")]  # the docstrings'; links in the pages say what they are
