@@ -132,7 +132,8 @@ def describe(value: Any) -> Any:
       ({'seeds': [0, 1]}, {'implementation': 'threefry2x32', 'data': [0, 1]})
     """
     if dataclasses.is_dataclass(value):
-        fields = {field.name: repr(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        # What a repr leaves out decides no number, such as the devices that trained.
+        fields = {field.name: repr(getattr(value, field.name)) for field in dataclasses.fields(value) if field.repr}
         return {"kind": type(value).__name__, **fields}
     if _is_key(value):
         data = np.asarray(jax.random.key_data(value)).tolist()

@@ -9,7 +9,7 @@ Source: arXiv 2512.04189, Sections 3.3 (group-size schedule) and 4 (protocol).
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -18,6 +18,7 @@ import numpy as np
 from jax import lax
 
 from bep_jax import chain, loop
+from bep_jax.devices import placement
 from bep_jax.loop import Report, Result
 from bep_jax.networks import Model, Params
 from bep_jax.optimizer import OptimizerState, optimizer, rescale
@@ -41,6 +42,7 @@ def fit(
     progress: bool = True,
     checkpoint_dir: str | os.PathLike | None = None,
     resume: bool = False,
+    mesh: jax.sharding.Mesh | None = None,
 ) -> Result:
     """Trains one network per seed, all in one program, and tests them.
 
@@ -69,6 +71,11 @@ def fit(
         the last one; a run that was killed at any moment goes on to the same bits.
       resume: go on from the checkpoint in ``checkpoint_dir``, if there is one, made with the same arguments; only
         ``epochs`` may be larger. With False there must be none.
+      mesh: devices to spread the training over, as of ``jax.make_mesh((2, 4), ("seeds", "batch"))``; either axis may be
+        missing. Along "seeds" each device trains some of the seeds, along "batch" its part of every mini-batch; each
+        holds all of the packed data. The result is that of one device, bit for bit. It also works across processes
+        (``jax.distributed.initialize``), all of which make the same call: then ``history`` and ``test_accuracy`` are
+        whole in each, ``params`` and ``state`` stay spread over the mesh, and there are no checkpoints.
 
     Returns:
       A `Result`. ``history`` holds train_accuracy (as counted while training), validation_accuracy, trigger_rate,
@@ -89,8 +96,9 @@ def fit(
     """
     seeds = loop.check_seeds(seeds)
     limits = limits_of(model, rule)
+    place = placement(mesh, len(seeds))
     return loop.train(
-        BinaryLearner(model, float(scale)),
+        BinaryLearner(model, float(scale), place.batch_axis),
         loop.per_seed(limits, limits.margin.ndim == 1, len(seeds)),
         data,
         epochs=epochs,
@@ -103,6 +111,7 @@ def fit(
         progress=progress,
         checkpoint_dir=checkpoint_dir,
         resume=resume,
+        place=place,
     )
 
 
@@ -113,17 +122,19 @@ class BinaryLearner:
     Args:
       model: a `Model`.
       scale: σ of the initial hidden weights.
+      batch_axis: the mapped axis that every mini-batch is split over, if it is.
     """
 
     model: Model
     scale: float = 64.0
+    batch_axis: str | None = field(default=None, repr=False)  # changes no bit
 
     def init(self, limits: Limits, init_key: jax.Array, draw_key: jax.Array) -> tuple[Any, OptimizerState]:
         params = self.model.init(init_key, self.scale)
         return params, optimizer(limits, draw_key).init(params.hidden)
 
     def step(self, limits, params, opt_state, x, y, where):
-        return step(self.model, limits, params, opt_state, x, y, where)
+        return step(self.model, limits, params, opt_state, x, y, where, axis_name=self.batch_axis)
 
     def predict(self, params: Params, x: jax.Array) -> jax.Array:
         return lax.argmax(chain.logits(self.model, params, x), 1, jnp.int32)

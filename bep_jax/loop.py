@@ -23,8 +23,8 @@ from tqdm.auto import tqdm
 
 from bep_jax.chain import check_inputs, check_labels
 from bep_jax.checkpoint import Checkpoints, describe, fingerprint
+from bep_jax.devices import ONE_DEVICE, Placement, to_host
 from bep_jax.interrupt import interruptible
-from bep_jax.isolate import compiler_options
 from bep_jax.networks import Model
 
 _EVALUATION_BATCH = 256
@@ -105,6 +105,7 @@ def train(
     progress: bool,
     checkpoint_dir: str | os.PathLike | None = None,
     resume: bool = False,
+    place: Placement = ONE_DEVICE,
 ) -> Result:
     """Trains one network per seed with any learner and tests them; the arguments are those of `bep_jax.fit`.
 
@@ -112,6 +113,7 @@ def train(
       learner: a `Learner`.
       settings: its numbers, with a leading axis ``[S]`` on every array; see `per_seed`.
       seeds: from `check_seeds`.
+      place: the devices; with a batch axis, the learner's step adds up what it learns over it.
 
     Returns:
       A `Result`; its history is the learner's metrics and validation_accuracy.
@@ -132,6 +134,8 @@ def train(
 
     checkpoints, done = None, 0
     if checkpoint_dir is not None:
+        if jax.process_count() > 1:
+            raise ValueError(f"fit: checkpoint_dir is for one process, there are {jax.process_count()}.")
         config = {
             "seeds": list(seeds),
             "key": describe(key),
@@ -147,24 +151,27 @@ def train(
         if done > epochs:
             raise ValueError(f"fit: epochs={epochs}, but the checkpoint in {checkpoint_dir} has {done} already.")
 
-    programs = _programs(learner, batch_size, num_samples, num_held_out, data_axis)
-    arrays = jax.device_put(arrays)
+    programs = _programs(learner, batch_size, num_samples, num_held_out, data_axis, place)
+    arrays = place.put(arrays, data_axis)
     patience = patience if num_held_out else None
     history: dict[str, np.ndarray] = {}
+    shown = progress and jax.process_index() == 0
     with interruptible() as interrupted:
-        state, train_rows, held_out = programs.start(key, np.asarray(seeds, np.uint32), settings)
+        numbers = place.put(np.asarray(seeds, np.uint32), 0)
+        state, train_rows, held_out = programs.start(place.put(key, None), numbers, place.put(settings, 0))
         run = _Run(state, settings, _Stall(np.full(len(seeds), -1), np.zeros(len(seeds), int)))
         if checkpoints is not None:
             run, history = checkpoints.restore(run)
-        bar = tqdm(total=epochs, initial=done, unit="epoch", disable=not progress)
+        bar = tqdm(total=epochs, initial=done, unit="epoch", disable=not shown)
         with bar, contextlib.suppress(KeyboardInterrupt):
             while done < epochs and not interrupted():
-                state, totals, correct = programs.epoch(run.state, run.settings, arrays, train_rows, held_out)
+                state, *counts = programs.epoch(run.state, place.put(run.settings, 0), arrays, train_rows, held_out)
+                totals, correct = to_host(counts)
                 run = run._replace(state=state)  # the old one is donated
                 metrics = learner.metrics(run.settings, totals, num_samples - num_held_out)
                 if num_held_out:
-                    metrics["validation_accuracy"] = np.asarray(correct, np.float64) / num_held_out
-                stall, stalled = run.stall.advance(np.asarray(correct), patience)
+                    metrics["validation_accuracy"] = correct.astype(np.float64) / num_held_out
+                stall, stalled = run.stall.advance(correct, patience)
                 state = state._replace(opt_state=learner.after_epoch(state.opt_state, metrics))
                 run = _Run(state, learner.grow(run.settings, stalled), stall)
                 columns = {name: values[:, None] for name, values in metrics.items()}
@@ -178,10 +185,10 @@ def train(
                     callback(Report(done, epochs, metrics, run.state))
             if checkpoints is not None:
                 checkpoints.save(run, history, done, last=True)
-        correct = programs.test(run.state.params, arrays)
+        correct = to_host(programs.test(run.state.params, arrays))
     return Result(
         params=run.state.params,
-        test_accuracy=np.asarray(correct, np.float64) / arrays.test_y.shape[-1],
+        test_accuracy=correct.astype(np.float64) / arrays.test_y.shape[-1],
         history=history,
         seeds=seeds,
         state=run.state,
@@ -196,6 +203,7 @@ def epoch(
     y: jax.Array,
     index: jax.Array,
     batch_size: int,
+    batch_axis: str | None = None,
 ) -> tuple[TrainState, Any]:
     """One seed's pass over the data in a fresh order, as one scan; a last partial batch is used. Pure.
 
@@ -207,6 +215,7 @@ def epoch(
       y: int32 ``[n]``.
       index: int32 ``[m]``, the rows of ``x`` to train on.
       batch_size: static.
+      batch_axis: a mapped axis that every batch is split over, and that the learner's step knows.
 
     Returns:
       The new state and the learner's numbers added up over the epoch.
@@ -218,19 +227,24 @@ def epoch(
         params, opt_state, stats = learner.step(settings, carry[0], carry[1], x[rows], y[rows], where)
         return (params, opt_state), stats
 
-    carry, stats = lax.scan(body, (state.params, state.opt_state), _batches(order, batch_size))
+    carry, stats = lax.scan(body, (state.params, state.opt_state), _batches(order, batch_size, batch_axis))
     totals = jax.tree.map(lambda s: jnp.sum(s, axis=0, dtype=s.dtype), stats)
     return TrainState(*carry, state.key, state.epoch + jnp.int32(1)), totals
 
 
-def count_correct(learner: Learner, params: Any, x: jax.Array, y: jax.Array, index: jax.Array) -> jax.Array:
+def count_correct(
+    learner: Learner, params: Any, x: jax.Array, y: jax.Array, index: jax.Array, batch_axis: str | None = None
+) -> jax.Array:
     """How many of the rows ``index [m]`` of ``x`` are classified as ``y``: int32 scalar."""
+    batch_size = _EVALUATION_BATCH * (1 if batch_axis is None else lax.axis_size(batch_axis))
 
     def correct(batch):
         rows, where = batch
         return jnp.sum((learner.predict(params, x[rows]) == y[rows]) & where, dtype=jnp.int32)
 
-    return jnp.sum(lax.map(correct, _batches(index, min(_EVALUATION_BATCH, index.shape[0]))), dtype=jnp.int32)
+    counts = lax.map(correct, _batches(index, min(batch_size, index.shape[0]), batch_axis))
+    total = jnp.sum(counts, dtype=jnp.int32)
+    return total if batch_axis is None else lax.psum(total, batch_axis)
 
 
 def check_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
@@ -271,7 +285,7 @@ class _Programs(NamedTuple):
 
 
 @functools.lru_cache(maxsize=32)
-def _programs(learner, batch_size, num_samples, num_held_out, data_axis) -> _Programs:
+def _programs(learner, batch_size, num_samples, num_held_out, data_axis, place) -> _Programs:
     """Jitted over all seeds: one compile for a whole run, and none for the next run of the same shapes."""
 
     def start(key, seed, settings):
@@ -284,19 +298,19 @@ def _programs(learner, batch_size, num_samples, num_held_out, data_axis) -> _Pro
 
     def one_epoch(state, settings, arrays, rows, held_out):
         x, y = arrays.train_x, arrays.train_y
-        state, totals = epoch(learner, settings, state, x, y, rows, batch_size)
-        none = jnp.int32(0)
-        return state, totals, count_correct(learner, state.params, x, y, held_out) if num_held_out else none
+        state, totals = epoch(learner, settings, state, x, y, rows, batch_size, place.batch_axis)
+        if not num_held_out:
+            return state, totals, jnp.int32(0)
+        return state, totals, count_correct(learner, state.params, x, y, held_out, place.batch_axis)
 
     def test(params, arrays):
         rows = jnp.arange(arrays.test_y.shape[0], dtype=jnp.int32)
-        return count_correct(learner, params, arrays.test_x, arrays.test_y, rows)
+        return count_correct(learner, params, arrays.test_x, arrays.test_y, rows, place.batch_axis)
 
-    jit = functools.partial(jax.jit, compiler_options=compiler_options())
     return _Programs(
-        start=jit(jax.vmap(start, in_axes=(None, 0, 0))),
-        epoch=jit(jax.vmap(one_epoch, in_axes=(0, 0, data_axis, 0, 0)), donate_argnums=0),
-        test=jit(jax.vmap(test, in_axes=(0, data_axis))),
+        start=place.program(start, (None, 0, 0)),
+        epoch=place.program(one_epoch, (0, 0, data_axis, 0, 0), donate=0),
+        test=place.program(test, (0, data_axis)),
     )
 
 
@@ -321,12 +335,23 @@ class _Run(NamedTuple):
     stall: _Stall
 
 
-def _batches(index: jax.Array, batch_size: int) -> tuple[jax.Array, jax.Array]:
-    """Rows ``[m]`` cut into batches ``[steps, B]``, and which entries are rows and not padding."""
+def _batches(index: jax.Array, batch_size: int, batch_axis: str | None = None) -> tuple[jax.Array, jax.Array]:
+    """Rows ``[m]`` cut into batches ``[steps, B]``, and which entries are rows and not padding.
+
+    With a batch axis, this device's part of each, padded to equal parts.
+    """
     size, steps = index.shape[0], -(-index.shape[0] // batch_size)
-    index = jnp.pad(index, (0, steps * batch_size - size))
-    where = jnp.arange(steps * batch_size, dtype=jnp.int32) < size
-    return index.reshape(steps, batch_size), where.reshape(steps, batch_size)
+    index = jnp.pad(index, (0, steps * batch_size - size)).reshape(steps, batch_size)
+    where = (jnp.arange(steps * batch_size, dtype=jnp.int32) < size).reshape(steps, batch_size)
+    if batch_axis is None:
+        return index, where
+    parts = lax.axis_size(batch_axis)
+
+    def own(a):
+        a = jnp.pad(a, ((0, 0), (0, -batch_size % parts))).reshape(steps, parts, -1)
+        return lax.dynamic_index_in_dim(a, lax.axis_index(batch_axis), axis=1, keepdims=False)
+
+    return own(index), own(where)
 
 
 def _shown(metrics) -> Iterator[str]:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from bep_jax.devices import put_like, to_host
 from bep_jax.isolate import isolated
 from bep_jax.networks import check_key
 from bep_jax.rule import Limits, Rule, draw_thresholds, np_to_jax, reinforcement_base
@@ -132,8 +133,8 @@ def rescale(opt_state, error_rate: jax.typing.ArrayLike):
         found += 1
         if rate.ndim and rate.shape != node.base.shape[:-2]:
             raise ValueError(f"rescale: error_rate {rate.shape} does not fit a state of seeds {node.base.shape[:-2]}.")
-        draw = draw_thresholds(np.asarray(node.base), np.broadcast_to(rate, node.base.shape[:-2]))
-        return node._replace(draw=np_to_jax(draw, np.uint32))
+        draw = draw_thresholds(to_host(node.base), np.broadcast_to(rate, node.base.shape[:-2]))
+        return node._replace(draw=put_like(draw, node.draw))
 
     state = jax.tree.map(visit, opt_state, is_leaf=lambda node: isinstance(node, OptimizerState))
     if not found:

@@ -7,12 +7,14 @@ Source: arXiv 2512.04189, Section 3.
 """
 
 import jax
+import optax
+from jax import lax
 
 from bep_jax import chain, products
 from bep_jax.chain import Stats
 from bep_jax.isolate import isolated
 from bep_jax.networks import Model, Params
-from bep_jax.optimizer import OptimizerState, advance_inline, step_words
+from bep_jax.optimizer import OptimizerState, advance_inline, optimizer, step_words
 from bep_jax.rule import Limits, Rule
 
 
@@ -24,6 +26,8 @@ def step(
     x: jax.Array,
     y: jax.Array,
     where: jax.Array | None = None,
+    *,
+    axis_name: str | None = None,
 ) -> tuple[Params, OptimizerState, Stats]:
     """One training step: `updates`, ``optimizer(...).update`` and ``optax.apply_updates``, fused, bit for bit.
 
@@ -35,6 +39,8 @@ def step(
       x: uint32 ``[B, W]``, recurrent ``[B, T, W]``; packed input bits.
       y: integer ``[B]``, labels in 0..C-1; a sample with a label outside is inactive under jit.
       where: bool ``[B]``; False takes no part.
+      axis_name: the mapped axis, of `jax.shard_map` or `jax.vmap`, that a batch is split over. Updates and stats are
+        summed over it before reinforcement, so every part returns the new params and the stats of the whole batch.
 
     Returns:
       New params, new optimizer state and `Stats`.
@@ -62,6 +68,10 @@ def step(
             f"step: the optimizer state is for {opt_state.draw.shape} matrices, the model has "
             f"{len(model.matrix_shapes)}; under vmap pass one seed's state."
         )
+    if axis_name is not None:
+        updates, stats = lax.psum(chain.updates(model, rule, params, x, y, where), axis_name)
+        deltas, opt_state = optimizer(rule, opt_state.key).update(updates, opt_state, params.hidden)
+        return params._replace(hidden=optax.apply_updates(params.hidden, deltas)), opt_state, stats
     operands, stats = chain.update_operands("step", model, rule, params, x, y, where)
     key, words = step_words(opt_state, model.matrix_shapes)
     hidden = tuple(

@@ -1,0 +1,120 @@
+"""Several devices: where the arrays of a training run lie on a mesh, and how its programs run there.
+
+A mesh has an axis "seeds", an axis "batch", or both. Along "seeds" each device trains some of the seeds; along "batch"
+each takes its part of every mini-batch, and the integer updates of all parts are added up before reinforcement
+(`bep_jax.step` with an ``axis_name``). Integer sums have no order, so the weights are those of one device, bit for bit.
+
+Axis letters: S seeds.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
+
+from bep_jax.isolate import compiler_options
+
+SEEDS, BATCH = "seeds", "batch"
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where things lie: on a mesh, or on one device if there is none. Made by `placement`."""
+
+    mesh: Mesh | None = None
+
+    @property
+    def batch_axis(self) -> str | None:
+        """The axis that every mini-batch is split over."""
+        return BATCH if self.mesh is not None and BATCH in self.mesh.axis_names else None
+
+    def put(self, tree: Any, axis: int | None) -> Any:
+        """Arrays to where a program wants them: split over the seeds if ``axis`` is 0, whole if it is None."""
+        return jax.device_put(tree, None if self.mesh is None else NamedSharding(self.mesh, self._spec(axis)))
+
+    def program(self, function: Callable, in_axes: tuple[int | None, ...], *, donate: int | None = None) -> Callable:
+        """A function of one seed, compiled for all of them.
+
+        Args:
+          function: of one seed; with a `batch_axis`, it may use its name in collectives.
+          in_axes: for each argument 0 if its arrays have a leading axis of seeds, None if all seeds share it.
+          donate: the argument whose memory the results may take.
+
+        Returns:
+          The jitted function; all of its results have a leading seed axis.
+        """
+        mapped = jax.vmap(function, in_axes=in_axes)
+        if self.mesh is not None:
+            # The check of what varies over which axis does not know that scans inside the kernels start from zeros.
+            mapped = jax.shard_map(
+                mapped,
+                mesh=self.mesh,
+                in_specs=tuple(self._spec(axis) for axis in in_axes),
+                out_specs=self._spec(0),
+                check_vma=False,
+            )
+        return jax.jit(mapped, donate_argnums=donate, compiler_options=compiler_options())
+
+    def _spec(self, axis: int | None) -> PartitionSpec:
+        split = axis is not None and self.mesh is not None and SEEDS in self.mesh.axis_names
+        return PartitionSpec(SEEDS) if split else PartitionSpec()
+
+
+ONE_DEVICE = Placement()
+
+
+def placement(mesh: Mesh | None, num_seeds: int) -> Placement:
+    """Checks a mesh.
+
+    Args:
+      mesh: a ``jax.sharding.Mesh`` with an axis "seeds", "batch" or both; None for one device.
+      num_seeds: S.
+
+    Returns:
+      A `Placement`.
+
+    Raises:
+      TypeError: ``mesh`` is no Mesh.
+      ValueError: it has another axis, or the seeds do not divide over its devices.
+
+    Example:
+      >>> placement(jax.make_mesh((1,), ("batch",)), num_seeds=5).batch_axis
+      'batch'
+    """
+    if mesh is None:
+        return ONE_DEVICE
+    if not isinstance(mesh, Mesh):
+        raise TypeError(f'fit: mesh must be a jax.sharding.Mesh, as of jax.make_mesh((8,), ("batch",)), got {mesh!r}.')
+    if set(mesh.axis_names) - {SEEDS, BATCH}:
+        raise ValueError(f'fit: the axes of mesh must be among "seeds" and "batch", got {mesh.axis_names}.')
+    parts = mesh.shape.get(SEEDS, 1)
+    if num_seeds % parts:
+        raise ValueError(
+            f'fit: {num_seeds} seeds do not divide over the {parts} devices of the mesh axis "seeds"; take '
+            f"{num_seeds // parts * parts or parts} or {-(-num_seeds // parts) * parts} seeds, or a shorter axis."
+        )
+    # Whatever the types of its axes were: here shardings are said outright.
+    return Placement(Mesh(mesh.devices, mesh.axis_names))
+
+
+def to_host(tree: Any) -> Any:
+    """Arrays as NumPy arrays; those that are spread over several processes are fetched from all of them."""
+
+    def fetch(array):
+        if getattr(array, "is_fully_addressable", True):
+            return np.asarray(array)
+        return multihost_utils.process_allgather(array, tiled=True)
+
+    return jax.tree.map(fetch, tree)
+
+
+def put_like(value: np.ndarray, array: Any) -> jax.Array:
+    """``value`` on the devices of ``array``, which has its shape."""
+    sharding = getattr(array, "sharding", None)
+    if sharding is None or isinstance(sharding, SingleDeviceSharding):
+        return jax.numpy.asarray(value)
+    return jax.make_array_from_callback(value.shape, sharding, lambda index: value[index])
