@@ -34,7 +34,10 @@ class Placement:
 
     def put(self, tree: Any, axis: int | None) -> Any:
         """Arrays to where a program wants them: split over the seeds if ``axis`` is 0, whole if it is None."""
-        return jax.device_put(tree, None if self.mesh is None else NamedSharding(self.mesh, self._spec(axis)))
+        if self.mesh is None:
+            return jax.device_put(tree)
+        sharding = NamedSharding(self.mesh, self._spec(axis))
+        return jax.tree.map(lambda array: _spread(array, sharding), tree)
 
     def program(self, function: Callable, in_axes: tuple[int | None, ...], *, donate: int | None = None) -> Callable:
         """A function of one seed, compiled for all of them.
@@ -93,9 +96,10 @@ def placement(mesh: Mesh | None, num_seeds: int) -> Placement:
         raise ValueError(f'fit: the axes of mesh must be among "seeds" and "batch", got {mesh.axis_names}.')
     parts = mesh.shape.get(SEEDS, 1)
     if num_seeds % parts:
+        fewer, more = num_seeds // parts * parts, -(-num_seeds // parts) * parts
         raise ValueError(
             f'fit: {num_seeds} seeds do not divide over the {parts} devices of the mesh axis "seeds"; take '
-            f"{num_seeds // parts * parts or parts} or {-(-num_seeds // parts) * parts} seeds, or a shorter axis."
+            f"{f'{fewer} or ' if fewer else ''}{more} seeds, or a shorter axis."
         )
     # Whatever the types of its axes were: here shardings are said outright.
     return Placement(Mesh(mesh.devices, mesh.axis_names))
@@ -117,4 +121,12 @@ def put_like(value: np.ndarray, array: Any) -> jax.Array:
     sharding = getattr(array, "sharding", None)
     if sharding is None or isinstance(sharding, SingleDeviceSharding):
         return jax.numpy.asarray(value)
-    return jax.make_array_from_callback(value.shape, sharding, lambda index: value[index])
+    return _spread(value, sharding)
+
+
+def _spread(array: Any, sharding: NamedSharding) -> jax.Array:
+    """A whole array, the same in every process, to the devices of a mesh: `jax.device_put` refuses other processes'."""
+    if jax.numpy.issubdtype(array.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(_spread(jax.random.key_data(array), sharding), impl=jax.random.key_impl(array))
+    whole = np.asarray(array)
+    return jax.make_array_from_callback(whole.shape, sharding, lambda index: whole[index])

@@ -10,6 +10,8 @@ import re
 import jax
 import jax.numpy as jnp
 import pytest
+from jax.sharding import AxisType
+from jax.sharding import PartitionSpec as P
 
 import bep_jax as bep
 from bep_jax import isolate, products
@@ -123,6 +125,24 @@ def test_a_recurrent_step_keeps_its_kernels_apart():
     function, arguments = _training(model)
     # Forward: cell, output, classifier; backward: output, cell; outer: three.
     _assert_isolated(_compile(function, *arguments), num_products=8)
+
+
+def test_a_step_on_a_mesh_keeps_its_kernels_apart():
+    _, (limits, params, state, x, y) = _training()
+
+    def run(params, state, x, y):
+        def body(carry, data):
+            *carry, stats = bep.step(MODEL, limits, *carry, *data, axis_name="batch")
+            return tuple(carry), stats
+
+        return jax.lax.scan(body, (params, state), (x, y))
+
+    mesh = jax.make_mesh((2,), ("batch",), axis_types=(AxisType.Auto,))
+    specs = (P(), P(), P(None, "batch"), P(None, "batch"))
+    text = _compile(jax.shard_map(run, mesh=mesh, in_specs=specs, out_specs=P(), check_vma=False), params, state, x, y)
+    _assert_isolated(text, num_products=9)
+    # The int32 updates of all matrices, summed over the devices.
+    assert re.search(r"= .*s32\[525,784\].* all-reduce", text)
 
 
 def _pack_by_ors(plus):
