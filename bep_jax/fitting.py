@@ -70,7 +70,7 @@ def fit(
       checkpoint_dir: a folder for a checkpoint, written after epochs (not after each, where they are short) and after
         the last one; a run that was killed at any moment goes on to the same bits.
       resume: go on from the checkpoint in ``checkpoint_dir``, if there is one, made with the same arguments; only
-        ``epochs`` may be larger. With False there must be none.
+        ``epochs`` may be larger, and ``mesh`` another. With False there must be none.
       mesh: devices to spread the training over, as of ``jax.make_mesh((2, 4), ("seeds", "batch"))``; either axis may be
         missing. Along "seeds" each device trains some of the seeds, along "batch" its part of every mini-batch; each
         holds all of the packed data. The result is that of one device, bit for bit. It also works across processes

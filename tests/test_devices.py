@@ -48,6 +48,14 @@ def test_eight_devices_give_the_bits_of_one(name, shape, axes):
         assert result.params.hidden[0].addressable_shards[0].data.shape[0] == spread.SEEDS // parts
 
 
+def test_a_run_goes_on_with_other_devices(tmp_path):
+    _on_one_device("mlp")  # no test needs another compilation for this
+    mesh = jax.make_mesh((4,), ("seeds",))
+    spread.fit(spread.MODELS["mlp"], mesh, epochs=15, checkpoint_dir=tmp_path)
+    result = spread.fit(spread.MODELS["mlp"], None, checkpoint_dir=tmp_path, resume=True)
+    _assert_same(spread.arrays(result), _on_one_device("mlp"))
+
+
 def test_two_processes_of_four_devices_give_the_bits_of_one(tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
