@@ -273,6 +273,11 @@ def check_inputs(who: str, model: Model, params: Params, x: jax.Array) -> None:
         if a.dtype != dtype:
             raise TypeError(f"{who}: params of shape {shape} must be {dtype}, got {a.dtype}.")
     bits.check_padding(params.classifier, model.widths[-1], f"{who}: params.classifier")
+    check_words(who, model, x)
+
+
+def check_words(who: str, model: Model, x: jax.Array) -> None:
+    """Raises a TypeError or ValueError, naming ``who``, if these are not the model's packed inputs."""
     if getattr(x, "dtype", None) != jnp.uint32:
         raise TypeError(
             f"{who}: x must be packed uint32 words, from bits.pack or an encoder, got "

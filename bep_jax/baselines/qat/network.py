@@ -27,7 +27,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from bep_jax import bits
-from bep_jax.chain import check_model
+from bep_jax.chain import check_model, check_words
 from bep_jax.networks import Model
 
 _EPSILON = 1e-5
@@ -270,14 +270,7 @@ def check(who: str, model: Model, variables: Variables, x: jax.Array) -> None:
     got = [w.shape for w in variables.trained.latent]
     if got != wanted:
         raise ValueError(f"{who}: variables do not fit the model: wanted {wanted}, got {got}.")
-    if getattr(x, "dtype", None) != jnp.uint32:
-        raise TypeError(
-            f"{who}: x must be packed uint32 words, from bits.pack or an encoder, got "
-            f"{getattr(x, 'dtype', type(x).__name__)}."
-        )
-    axes, words = "[B, T, W]" if model.recurrent else "[B, W]", bits.num_words(model.num_inputs)
-    if x.ndim != (3 if model.recurrent else 2) or x.shape[-1] != words or 0 in x.shape:
-        raise ValueError(f"{who}: x must be {axes} with W = {words} words of {model.num_inputs} bits, got {x.shape}.")
+    check_words(who, model, x)
     if model.recurrent and variables.statistics and variables.statistics[0].mean.shape[0] != x.shape[1]:
         steps = variables.statistics[0].mean.shape[0]
         raise ValueError(f"{who}: batch normalisation was made for num_steps={steps}, x has {x.shape[1]} time steps.")
