@@ -66,14 +66,13 @@ def test_random_features_train_the_last_layer_alone(model):
         assert (drawn.hidden[-1] != result.params.hidden[-1][row]).any()
 
 
-@pytest.mark.parametrize(
-    "train",
-    [
-        lambda data, **options: local_rule.fit(MLP, RULE, data, **options),
-        lambda data, **options: qat.fit(MLP, data, batch_norm=True, **options),
-    ],
-    ids=["local-rule", "qat-batchnorm"],
-)
+TRAIN = {
+    "local-rule": lambda data, **options: local_rule.fit(MLP, RULE, data, **options),
+    "qat-batchnorm": lambda data, **options: qat.fit(MLP, data, batch_norm=True, **options),
+}
+
+
+@pytest.mark.parametrize("train", TRAIN.values(), ids=TRAIN.keys())
 def test_many_seeds_are_a_loop_over_seeds(train):
     data = make_data(MLP)
     many = train(data, **OPTIONS)
@@ -83,6 +82,15 @@ def test_many_seeds_are_a_loop_over_seeds(train):
         assert many.history.keys() == {"train_accuracy", "validation_accuracy", "loss"}
     else:
         assert_same_row(many, 1, one)
+
+
+@pytest.mark.parametrize("train", TRAIN.values(), ids=TRAIN.keys())
+def test_resumed_equals_uninterrupted(train, tmp_path):
+    data = make_data(MLP)
+    train(data, **OPTIONS | {"epochs": 1}, checkpoint_dir=tmp_path)
+    resumed, whole = train(data, **OPTIONS, checkpoint_dir=tmp_path, resume=True), train(data, **OPTIONS)
+    for a, b in zip(jax.tree.leaves(resumed), jax.tree.leaves(whole), strict=True):
+        assert (a == b).all() if hasattr(a, "shape") else a == b
 
 
 def test_baselines_learn():

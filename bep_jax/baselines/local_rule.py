@@ -10,6 +10,7 @@ Axis letters: S seeds, B batch, C classes, N neurons, K inputs, L layers, W word
 Source: Colombo, Pittorino, Roveri 2025, arXiv 2412.00119.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,6 +52,8 @@ def fit(
     scale: float = 64.0,
     callbacks: Sequence[Callable[[bep.Report], None]] = (),
     progress: bool = True,
+    checkpoint_dir: str | os.PathLike | None = None,
+    resume: bool = False,
 ) -> bep.Result:
     """`bep_jax.fit` for the local rule: the same data, seeds, batches and form of result.
 
@@ -58,8 +61,8 @@ def fit(
       model: from `bep_jax.mlp`.
       rule: a `Rule`, whose gate is not used (r about 0.25 and `usual_group_size` are usual), or what `thresholds` of
         this module made of rules, with a leading axis ``[S]`` on every array: a sweep in one program.
-      data, epochs, batch_size, seeds, key, validation, patience, scale, callbacks, progress: as for `bep_jax.fit`;
-        the group sizes stay unless a patience is given.
+      data, epochs, batch_size, seeds, key, validation, patience, scale, callbacks, progress, checkpoint_dir, resume: as
+        for `bep_jax.fit`; the group sizes stay unless a patience is given.
 
     Returns:
       A `Result` whose params are a tuple of `Params`, one hidden matrix and one classifier a layer.
@@ -87,6 +90,8 @@ def fit(
         patience=patience,
         callbacks=callbacks,
         progress=progress,
+        checkpoint_dir=checkpoint_dir,
+        resume=resume,
     )
 
 

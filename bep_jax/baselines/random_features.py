@@ -6,6 +6,7 @@ Axis letters: S seeds, B batch, W words.
 Source: arXiv 2512.04189, the rule of the last layer.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,13 +33,16 @@ def fit(
     scale: float = 64.0,
     callbacks: Sequence[Callable[[bep.Report], None]] = (),
     progress: bool = True,
+    checkpoint_dir: str | os.PathLike | None = None,
+    resume: bool = False,
 ) -> bep.Result:
     """`bep_jax.fit` with all layers but the last frozen: the same data, seeds, batches and form of result.
 
     Args:
       model: a `Model` of at least two layers, recurrent or not.
       rule: a `Rule` with one group size, or the `Limits` of `last_layer`, with a leading axis ``[S]`` a sweep.
-      data, epochs, batch_size, seeds, key, validation, patience, scale, callbacks, progress: as for `bep_jax.fit`.
+      data, epochs, batch_size, seeds, key, validation, patience, scale, callbacks, progress, checkpoint_dir, resume: as
+        for `bep_jax.fit`.
 
     Returns:
       A `Result`; mask_density_1 and group_size_1 in its history are the last layer's.
@@ -66,6 +70,8 @@ def fit(
         patience=patience,
         callbacks=callbacks,
         progress=progress,
+        checkpoint_dir=checkpoint_dir,
+        resume=resume,
     )
 
 

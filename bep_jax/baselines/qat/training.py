@@ -5,6 +5,7 @@ Latent weights are cut to [-1, 1] after every step. Adam is optax's, leaf by lea
 Axis letters: S seeds, B batch, T time steps, C classes, W words.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -126,6 +127,8 @@ def fit(
     validation: float = 0.1,
     callbacks: Sequence[Callable[[Report], None]] = (),
     progress: bool = True,
+    checkpoint_dir: str | os.PathLike | None = None,
+    resume: bool = False,
 ) -> Result:
     """`bep_jax.fit` for float32 straight-through training: the same data, seeds, batches and form of result.
 
@@ -135,7 +138,7 @@ def fit(
       learning_rate: of Adam; one, or one for each seed, a sweep in one program.
       batch_norm: whether every dense layer is followed by batch normalisation.
       scaled: whether pre-activations are multiplied by 1 / sqrt(fan-in); see `init`.
-      epochs, batch_size, seeds, key, validation, callbacks, progress: as for `bep_jax.fit`.
+      epochs, batch_size, seeds, key, validation, callbacks, progress, checkpoint_dir, resume: as for `bep_jax.fit`.
 
     Returns:
       A `Result` whose params are `Variables`; ``history`` holds loss, train_accuracy and validation_accuracy.
@@ -167,6 +170,8 @@ def fit(
         patience=None,
         callbacks=callbacks,
         progress=progress,
+        checkpoint_dir=checkpoint_dir,
+        resume=resume,
     )
 
 
