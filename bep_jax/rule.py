@@ -113,8 +113,13 @@ def thresholds(model: Model, rule: Rule) -> Limits:
     sizes = rule.group_size if isinstance(rule.group_size, tuple) else (rule.group_size,) * len(model.layers)
     if len(sizes) != len(model.layers):
         raise ValueError(f"thresholds: group_size={sizes} needs one entry for each of {len(model.layers)} layers.")
-    if any(width % size for width, size in zip(model.widths, sizes, strict=True)):
-        raise ValueError(f"thresholds: group_size={rule.group_size} must divide every width, got {model.widths}.")
+    for width, size in zip(model.widths, sizes, strict=True):
+        if width % size:
+            divisors = ", ".join(str(d) for d in range(1, width + 1) if width % d == 0)
+            raise ValueError(
+                f"thresholds: group_size={rule.group_size} must divide every width, got {model.widths}. The divisors of "
+                f"{width} are {divisors}."
+            )
     most = 2**31 - 1
     gates = [min(math.floor(rule.gate * layer.gate_fan_in + _GUARD), most) for layer in model.layers]
     base = reinforcement_base(rule, model.matrix_shapes)
