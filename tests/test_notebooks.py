@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 FOLDER = pathlib.Path(__file__).parent.parent / "notebooks"
-NAMES = ("quickstart", "sweeps", "recurrent", "own_rule")
+NAMES = ("quickstart", "sweeps", "recurrent", "own_rule", "devices")
 
 
 def code_cells(path):
