@@ -117,8 +117,8 @@ def thresholds(model: Model, rule: Rule) -> Limits:
         if width % size:
             divisors = ", ".join(str(d) for d in range(1, width + 1) if width % d == 0)
             raise ValueError(
-                f"thresholds: group_size={rule.group_size} must divide every width, got {model.widths}. The divisors of "
-                f"{width} are {divisors}."
+                f"thresholds: group_size={rule.group_size} must divide every width, got {model.widths}. The "
+                f"divisors of {width} are {divisors}."
             )
     most = 2**31 - 1
     gates = [min(math.floor(rule.gate * layer.gate_fan_in + _GUARD), most) for layer in model.layers]
