@@ -60,7 +60,7 @@ def encoder_stages(model: Model, encoder: Encoder | None, name: str) -> Stages:
             f"@prefix@_clear(@to@, {bits.num_words(num_bits)}u);",
             f"for (f = 0; f < {num_inputs}u; f++)",
             *([f"    for (i = 0; i < {per_feature}u; i++)"] if per_feature > 1 else []),
-            f"        @prefix@_set(@to@, {place}, input[f] > @prefix@_thresholds[{index}]);",
+            f"{'    ' * (1 + (per_feature > 1))}@prefix@_set(@to@, {place}, input[f] > @prefix@_thresholds[{index}]);",
         ]
         declared, wide = ["uint32_t f, i;" if per_feature > 1 else "uint32_t f;"], encoders[1:]
     else:

@@ -38,57 +38,67 @@ static FILE *open_idx(const char *path, unsigned long *count, unsigned long *siz
     return file;
 }
 
-static void read_sample(FILE *file, const char *path, void *into, unsigned long size)
+/* Reads what follows the header. */
+static void *read_samples(FILE *file, const char *path, unsigned long bytes)
 {
-    if (fread(into, 1, size, file) != size) {
-        fprintf(stderr, "%s: too short\n", path);
+    void *samples = malloc(bytes ? bytes : 1);
+    if (samples == NULL || fread(samples, 1, bytes, file) != bytes) {
+        fprintf(stderr, "%s: too short, or too large\n", path);
         exit(1);
     }
+    fclose(file);
+    return samples;
 }
 
 int main(int argc, char **argv)
 {
-    static bep_input_t image[BEP_NUM_INPUTS];
     unsigned long count, size, num_labels, label_size, i, correct = 0;
-    unsigned char label;
-    FILE *images, *labels = NULL;
-    clock_t start, spent = 0;
-    int found;
+    bep_input_t *images;
+    unsigned char *labels;
+    int *found;
+    clock_t spent;
+    FILE *image_file, *label_file = NULL;
 
     if (argc < 2 || argc > 3) {
         fprintf(stderr, "usage: %s IMAGES [LABELS]\n", argv[0]);
         return 2;
     }
-    images = open_idx(argv[1], &count, &size);
-    if (size != sizeof image) {
-        fprintf(stderr, "%s: images of %lu bytes, the model takes %lu\n", argv[1], size, (unsigned long)sizeof image);
+    image_file = open_idx(argv[1], &count, &size);
+    if (size != BEP_NUM_INPUTS * sizeof *images) {
+        fprintf(stderr, "%s: images of %lu bytes, the model takes %lu\n", argv[1], size,
+            (unsigned long)(BEP_NUM_INPUTS * sizeof *images));
         return 1;
     }
     if (argc == 3) {
-        labels = open_idx(argv[2], &num_labels, &label_size);
+        label_file = open_idx(argv[2], &num_labels, &label_size);
         if (num_labels != count || label_size != 1) {
             fprintf(stderr, "%s: not the labels of %s\n", argv[2], argv[1]);
             return 1;
         }
     }
-    for (i = 0; i < count; i++) {
-        read_sample(images, argv[1], image, size);
-        start = clock();
-        found = bep_predict(image);
-        spent += clock() - start;
-        if (labels == NULL) {
-            printf("%d\n", found);
-        } else {
-            read_sample(labels, argv[2], &label, 1);
-            correct += found == (int)label;
-        }
-    }
-    if (labels != NULL && count > 0)
+    images = read_samples(image_file, argv[1], count * size);
+    found = malloc((count + 1) * sizeof *found);
+    if (found == NULL)
+        return 1;
+
+    spent = clock();
+    for (i = 0; i < count; i++)
+        found[i] = bep_predict(images + BEP_NUM_INPUTS * i);
+    spent = clock() - spent;
+
+    if (label_file == NULL) {
+        for (i = 0; i < count; i++)
+            printf("%d\n", found[i]);
+    } else {
+        labels = read_samples(label_file, argv[2], count);
+        for (i = 0; i < count; i++)
+            correct += found[i] == (int)labels[i];
         printf("%lu of %lu right (%.2f %%), %.1f us an image, %lu bytes of constants\n", correct, count,
-            100.0 * (double)correct / (double)count, 1e6 * (double)spent / CLOCKS_PER_SEC / (double)count,
-            (unsigned long)BEP_CONST_BYTES);
-    fclose(images);
-    if (labels != NULL)
-        fclose(labels);
+            100.0 * (double)correct / (double)(count + !count),
+            1e6 * (double)spent / CLOCKS_PER_SEC / (double)(count + !count), (unsigned long)BEP_CONST_BYTES);
+        free(labels);
+    }
+    free(images);
+    free(found);
     return 0;
 }
