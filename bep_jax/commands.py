@@ -130,7 +130,8 @@ def _encoder_text(encoder: Encoder | tuple[Encoder, ...] | None) -> str:
     if isinstance(encoder, Composition):
         return ", then ".join(map(_encoder_text, encoder.encoders))
     if isinstance(encoder, Thermometer):
-        return f"thermometer, {encoder.num_features:,} features of {encoder.thresholds.shape[1]} bits"
+        per_feature = encoder.thresholds.shape[1]
+        return f"thermometer, {encoder.num_features:,} features of {per_feature} bit{'s' * (per_feature > 1)}"
     if isinstance(encoder, Expansion):
         return f"expansion to {encoder.num_bits:,} bits"
     return "none, samples are bits"
