@@ -13,6 +13,8 @@ COMMANDS = {
     "profile": ("benchmarks.breakdown", "where the time of a training step goes, kernel by kernel"),
     "inference": ("benchmarks.inference", "from input to logits: the exported C, JAX, and float32 dots"),
     "sizes": ("benchmarks.sizes", "bits that a weight takes in a file, in C and in training, beside float32"),
+    "table2": ("benchmarks.table2", "the paper's Table 2, measured: bits, time of each pass and memory beside float32"),
+    "memory": ("benchmarks.memory", "memory of a training run beside float32 straight-through training"),
     "compile": ("benchmarks.compilation", "how long training programs take to compile"),
 }
 

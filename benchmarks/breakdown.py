@@ -137,7 +137,7 @@ def _repeated(kernel: Kernel, calls: int, options: dict | None):
 
     def repeat(operands, guard):
         def body(carry, _):
-            first = _rewrite(carry[0], guard)
+            first = rewrite(carry[0], guard)
             with set_xla_metadata(inlineable="false"):
                 results = function(first, *operands[1:])
             return (first, tuple(results)), None
@@ -151,7 +151,7 @@ def _repeated(kernel: Kernel, calls: int, options: dict | None):
     return lambda: compiled(kernel.operands, guard)
 
 
-def _rewrite(operand: jax.Array, guard: jax.Array) -> jax.Array:
+def rewrite(operand: jax.Array, guard: jax.Array) -> jax.Array:
     """Writes an operand's first element back in place, so that XLA cannot move a call on it out of the loop."""
     corner = lax.slice(operand, (0,) * operand.ndim, (1,) * operand.ndim)
     return lax.dynamic_update_slice(operand, jnp.where(guard, corner, jnp.zeros_like(corner)), (0,) * operand.ndim)

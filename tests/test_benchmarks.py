@@ -25,7 +25,9 @@ def benchmarks():
         del sys.modules[name]
 
 
-@pytest.mark.parametrize("command", ["products", "step", "profile", "inference", "sizes", "compile"])
+@pytest.mark.parametrize(
+    "command", ["products", "step", "profile", "inference", "sizes", "memory", "table2", "compile"]
+)
 def test_subcommand_writes_its_report(benchmarks, command, tmp_path):
     arguments = [command, "--quick", "--repetitions", "1", "--seconds", "0", "--core", "-1", "--out", str(tmp_path)]
     arguments += [] if command == "products" else ["--only", "MLP"]  # compilation is what takes the time
@@ -39,6 +41,10 @@ def test_subcommand_writes_its_report(benchmarks, command, tmp_path):
         one, several = record["rows"]
         assert one["seeds"] == 1 and several["seeds"] == 2
         assert one["ratio"]["median"] > 0 and several["per_seed"]["median"] > 0
+    if command == "memory":
+        binary, float32 = record["rows"]
+        assert 0 < binary["counted"] < float32["counted"]
+        assert 0 < binary["process"]["median"] < float32["process"]["median"] or sys.platform != "linux"
     text = (tmp_path / f"{command}.md").read_text()
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert len(rows) == 1 + len(record["rows"])
