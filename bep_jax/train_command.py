@@ -69,8 +69,10 @@ class Train:
         if output.name is None or output.overwrite:
             raise ValueError("train: --resume wants the --name of a run, and no --overwrite.")
         folder = output.out / output.name
-        if (folder / runs.RESULT).exists() and not (folder / checkpoint.FILE).exists():
-            raise FileExistsError(f"train: {folder} has no checkpoint to go on from; choose another --name.")
+        if not (folder / checkpoint.FILE).exists():
+            if (folder / runs.RESULT).exists():
+                raise FileExistsError(f"train: {folder} has no checkpoint to go on from; choose another --name.")
+            print(f"train: no checkpoint in {folder} yet, starting afresh", file=sys.stderr)
         path = folder / runs.FLAGS
         if not path.exists():
             return self

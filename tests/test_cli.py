@@ -210,9 +210,10 @@ def test_ctrl_c_writes_what_there_is_and_resume_goes_on(small, monkeypatch, tmp_
 
     monkeypatch.setattr(train_command, "fit", fit)
     args = ["train", "--epochs", "4", "--seeds", "1", "--widths", "15", "--gate", "0.3", "--out", "my runs"]
-    assert cli.main([*args, "--name", "long", "--json", "j.json"]) == 130
+    assert cli.main([*args, "--name", "long", "--json", "j.json", "--resume"]) == 130
     out, err = capsys.readouterr()
     assert "after 2 epochs" in out
+    assert "train: no checkpoint in my runs/long yet, starting afresh" in err
     assert err.rstrip().endswith(
         "interrupted; go on with: python -m bep_jax train --out 'my runs' --name long --resume"
     )
