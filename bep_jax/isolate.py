@@ -6,6 +6,9 @@ compiled program, through jit, vmap and scan; ``optimization_barrier`` does not,
 """
 
 import functools
+import os
+import pathlib
+import platform
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
@@ -66,3 +69,14 @@ def compiler_options() -> dict[str, int] | None:
     except jax.errors.JaxRuntimeError:  # an option may disappear from a later compiler
         return None
     return options
+
+
+@functools.cache
+def counts_in_vectors() -> bool:
+    """Whether the CPU counts the bits of whole vectors, and XLA:CPU may let it; unknown is yes."""
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return True
+    if "--xla_cpu_max_isa" in os.environ.get("XLA_FLAGS", ""):
+        return False
+    info = pathlib.Path("/proc/cpuinfo")
+    return not info.exists() or "avx512_vpopcntdq" in info.read_text()

@@ -26,13 +26,17 @@ SIZES = (
 )
 # The vector operand of one product each is large, so that its words are scanned over.
 LARGE = {"forward": (33, 4096, 300), "backward": (4096, 33, 300), "outer": (33, 600, 3000)}
-FORMS = ("bitwise", "int8")
+FORMS = ("bitwise", "adders", "int8")
 
 
 def _run(form, product, *operands):
-    """The product as it lowers here, or as it lowers for an accelerator; both run here."""
+    """The product as it lowers here, on a CPU without vector popcounts, or for an accelerator; all run here."""
     if form == "bitwise":
         return product(*operands)
+    if form == "adders":
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(products, "counts_in_vectors", lambda: False)
+            return jax.jit(lambda *o: product.__wrapped__(*o))(*operands)
     checks = [export.DisabledSafetyCheck.platform()]
     exported = export.export(jax.jit(product), platforms=("cuda",), disabled_checks=checks)(*operands)
     assert "stablehlo.dot_general" in exported.mlir_module()
