@@ -17,6 +17,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from bep_jax.isolate import compiler_options
+from bep_jax.seeds import over_seeds
 
 SEEDS, BATCH = "seeds", "batch"
 
@@ -50,7 +51,7 @@ class Placement:
         Returns:
           The jitted function; all of its results have a leading seed axis.
         """
-        mapped = jax.vmap(function, in_axes=in_axes)
+        mapped = over_seeds(function, in_axes)
         if self.mesh is not None:
             # The check of what varies over which axis does not know that scans inside the kernels start from zeros.
             mapped = jax.shard_map(

@@ -1,0 +1,39 @@
+"""A function of one seed, for all of them in one program: the same bits either way.
+
+An accelerator wants the seeds side by side. On a CPU core the arrays of eight seeds push each other out of the cache
+between one kernel and the next: one seed after the other takes a fifth to a third less time
+(`python -m benchmarks step`).
+"""
+
+from collections.abc import Callable, Sequence
+
+import jax
+from jax import lax
+
+
+def over_seeds(function: Callable, in_axes: Sequence[int | None]) -> Callable:
+    """Maps over leading seed axes: by `jax.vmap`, on a CPU by `jax.lax.map`.
+
+    Args:
+      function: of one seed.
+      in_axes: for each argument 0 if its arrays have a leading axis of seeds, None if all seeds share it.
+
+    Returns:
+      A function of the same arguments; all of its results have a leading seed axis.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> over_seeds(lambda a, b: a + b, (0, None))(jnp.arange(3), jnp.int32(4)).tolist()
+      [4, 5, 6]
+    """
+    if jax.default_backend() != "cpu":
+        return jax.vmap(function, in_axes=tuple(in_axes))
+
+    def one_after_the_other(*args):
+        def one(mapped):
+            values = iter(mapped)
+            return function(*(a if axis is None else next(values) for a, axis in zip(args, in_axes, strict=True)))
+
+        return lax.map(one, [a for a, axis in zip(args, in_axes, strict=True) if axis is not None])
+
+    return one_after_the_other
