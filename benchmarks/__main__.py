@@ -11,6 +11,7 @@ COMMANDS = {
     "products": ("benchmarks.products", "the three products beside float32 and int8 dots and a compiled C kernel"),
     "step": ("benchmarks.steps", "whole training steps beside float32 straight-through training"),
     "profile": ("benchmarks.breakdown", "where the time of a training step goes, kernel by kernel"),
+    "scaling": ("benchmarks.scaling", "how a step's cost grows with width, batch, depth, time steps and seeds"),
     "inference": ("benchmarks.inference", "from input to logits: the exported C, JAX, and float32 dots"),
     "sizes": ("benchmarks.sizes", "bits that a weight takes in a file, in C and in training, beside float32"),
     "table2": ("benchmarks.table2", "the paper's Table 2, measured: bits, time of each pass and memory beside float32"),

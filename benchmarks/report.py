@@ -1,4 +1,4 @@
-"""Reports: a JSON file with every number, the machine and the versions, and a Markdown table made from it."""
+"""Reports: a JSON file with every number, the machine and the versions; a Markdown table and a picture from it."""
 
 import datetime
 import json
@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 
+from benchmarks import plots
 from benchmarks.timing import Clock, Spread
 
 _FLAGS = ("avx2", "fma", "avx512f", "avx512bw", "avx512_vpopcntdq", "avx512_vnni", "avx512_bitalg", "amx_int8")
@@ -71,6 +72,10 @@ class Report:
         paths = [folder / f"{options.command}.json", folder / f"{options.command}.md"]
         write_atomically(paths[0], text)
         write_atomically(paths[1], markdown(json.loads(text), self.columns))
+        picture = plots.png(json.loads(text))
+        if picture is not None:
+            paths.append(folder / f"{options.command}.png")
+            write_atomically(paths[2], picture)
         return paths
 
 
@@ -129,12 +134,12 @@ def machine(pinned_core: int | None) -> dict[str, Any]:
     }
 
 
-def write_atomically(path: pathlib.Path, text: str) -> None:
-    """Writes a text file whole or not at all."""
+def write_atomically(path: pathlib.Path, content: str | bytes) -> None:
+    """Writes a file whole or not at all."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:

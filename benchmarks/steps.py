@@ -1,11 +1,13 @@
 """Whole training steps beside float32 straight-through training of the same network on the same data."""
 
+import collections
+
 import numpy as np
 
-from benchmarks import programs, timing
+from benchmarks import products, programs, roofline, timing
 from benchmarks.programs import Problem
 from benchmarks.report import Column, Report
-from benchmarks.timing import Spread
+from benchmarks.timing import Case, Spread
 
 SEEDS = 8
 # Times faster than the float step: good, beyond.
@@ -17,6 +19,7 @@ COLUMNS = (
     Column("name", "step"),
     Column("seeds", "seeds"),
     Column("bep", "bep.step, µs"),
+    Column("vmapped", "under vmap, µs"),
     Column("static", "rule static, µs"),
     Column("composed", "through optax, µs"),
     Column("float32", "float32, µs"),
@@ -25,8 +28,13 @@ COLUMNS = (
     Column("ratio_composed", "through optax against float32", 2, "×"),
     Column("traced_over_static", "traced over static rule", 3),
     Column("per_seed", "time per seed over one seed's", 3),
+    Column("per_seed_vmapped", "the same under vmap", 3),
     Column("good", "good", 2),
     Column("beyond", "beyond", 2),
+    Column("of_good", "of good, %"),
+    Column("of_beyond", "of beyond, %"),
+    Column("roofline", "its products in C, µs"),
+    Column("of_roofline", "of the step, %"),
 )
 
 
@@ -38,8 +46,12 @@ def run(options, clock: timing.Clock) -> Report:
             "A step is everything that training does with a mini-batch: forward, backward, update, winners and "
             "reinforcement here; straight-through gradient, optax Adam and clipping there. Steps run inside one scan "
             "with donated weights. Every program is compiled with and without 512-bit vectors and the faster one "
-            f"counts; the float step of {SEEDS} seeds is also run seed after seed. `bep.step` and the form through "
-            "optax get their limits as arrays (traced); a static rule is a constant of the program.",
+            f"counts. {SEEDS} seeds run one after the other, as in `bep.fit` on a CPU, and under vmap; of the float "
+            "step the faster of the two counts. `bep.step` and the form through optax get their limits as arrays "
+            "(traced); a static rule is a constant of the program.",
+            "Of good and of beyond: how much of the target is reached; 100 and more is there. Its products in C: what "
+            "the C kernels (`python -m benchmarks products`) take for the products of one step, measured in the same "
+            "run; everything else that a step does comes on top.",
         ),
         COLUMNS,
     )
@@ -50,15 +62,16 @@ def run(options, clock: timing.Clock) -> Report:
         }
     else:
         problems = {"mlp 100": programs.mlp(100), "mlp 256": programs.mlp(256), "rnn 100": programs.rnn(100)}
+    native = roofline.build()
     for key, problem in problems.items():
         if options.only in key or options.only in problem.name:
             choices = timing.compiler_options(options.quick)
-            report.add(_one_seed(clock, problem, choices, TARGETS[key]))
+            report.add(_one_seed(clock, problem, choices, TARGETS[key], native))
             report.add(_seeds(clock, problem, choices, 2 if options.quick else SEEDS))
     return report
 
 
-def _one_seed(clock: timing.Clock, problem: Problem, choices: dict, targets: tuple[float, float]) -> dict:
+def _one_seed(clock: timing.Clock, problem: Problem, choices: dict, targets: tuple[float, float], native) -> dict:
     forms = {
         "bep": programs.binary(problem),
         "static": programs.binary_static(problem),
@@ -71,18 +84,23 @@ def _one_seed(clock: timing.Clock, problem: Problem, choices: dict, targets: tup
         for label, compiler_options in choices.items()
         for name, program in forms.items()
     }
+    if native is not None:
+        cases["C kernels"] = _products_in_c(native, problem)
     samples = clock.measure(cases)
     best = {name: timing.fastest(samples, f"{name},") for name in forms}
+    ratio = timing.ratio(samples, best["float32"], best["bep"])
+    of_roofline = timing.ratio(samples, "C kernels", best["bep"]) if native is not None else None
     return {
         "name": problem.name,
         "seeds": 1,
         **{name: _microseconds(samples[best[name]]) for name in ("bep", "static", "composed", "float32")},
         "float32_norm": _microseconds(samples[best["norm"]]),
-        "ratio": timing.ratio(samples, best["float32"], best["bep"]),
+        "ratio": ratio,
         "ratio_composed": timing.ratio(samples, best["float32"], best["composed"]),
         "traced_over_static": timing.ratio(samples, best["bep"], best["static"]),
-        "good": targets[0],
-        "beyond": targets[1],
+        **_distances(ratio.median, targets),
+        "roofline": _microseconds(samples["C kernels"]) if native is not None else None,
+        "of_roofline": of_roofline.scaled(100) if of_roofline else None,
         "fastest": best,
         "microseconds": {name: _microseconds(values) for name, values in samples.items()},
     }
@@ -91,28 +109,62 @@ def _one_seed(clock: timing.Clock, problem: Problem, choices: dict, targets: tup
 def _seeds(clock: timing.Clock, problem: Problem, choices: dict, seeds: int) -> dict:
     cases = {}
     for label, options in choices.items():
-        binary, static = programs.binary(problem), programs.binary_static(problem)
-        float32 = programs.straight_through(problem)
+        binary, float32 = programs.binary(problem), programs.straight_through(problem)
         cases[f"single, {label}"] = programs.case(binary, problem, options=options)
-        cases[f"bep, {label}"] = programs.case(binary, problem, seeds, options)
-        cases[f"static, {label}"] = programs.case(static, problem, seeds, options)
+        cases[f"bep, {label}"] = programs.case(binary, problem, seeds, options, over="map")
+        cases[f"vmapped, {label}"] = programs.case(binary, problem, seeds, options)
         cases[f"float32, {label}, vmap"] = programs.case(float32, problem, seeds, options)
         cases[f"float32, {label}, one after the other"] = programs.case(float32, problem, seeds, options, over="map")
     samples = clock.measure(cases)
-    best = {name: timing.fastest(samples, f"{name},") for name in ("single", "bep", "static", "float32")}
-    one = {"bep": samples[best["bep"]] / seeds, "single": samples[best["single"]]}
+    best = {name: timing.fastest(samples, f"{name},") for name in ("single", "bep", "vmapped", "float32")}
+    one = {name: samples[best[name]] / (1 if name == "single" else seeds) for name in ("single", "bep", "vmapped")}
+    per_seed = timing.ratio(one, "bep", "single")
     return {
         "name": problem.name,
         "seeds": seeds,
-        **{name: _microseconds(samples[best[name]]) for name in ("bep", "static", "float32")},
+        **{name: _microseconds(samples[best[name]]) for name in ("bep", "vmapped", "float32")},
         "ratio": timing.ratio(samples, best["float32"], best["bep"]),
-        "traced_over_static": timing.ratio(samples, best["bep"], best["static"]),
-        "per_seed": timing.ratio(one, "bep", "single"),
+        "per_seed": per_seed,
+        "per_seed_vmapped": timing.ratio(one, "vmapped", "single"),
+        **_distances(1 / per_seed.median, tuple(1 / t for t in SEED_TARGETS)),
         "good": SEED_TARGETS[0],
         "beyond": SEED_TARGETS[1],
         "fastest": best,
         "microseconds": {name: _microseconds(values) for name, values in samples.items()},
     }
+
+
+def _distances(reached: float, targets: tuple[float, float]) -> dict[str, float]:
+    good, beyond = targets
+    return {"good": good, "beyond": beyond, "of_good": 100 * reached / good, "of_beyond": 100 * reached / beyond}
+
+
+def step_products(problem: Problem) -> dict[tuple[str, int, int, int], int]:
+    """The products of one step, ``(product, batch, neurons, inputs)``, and how often each is computed."""
+    model, batch, steps = problem.model, problem.batch, problem.time_steps or 1
+    counts: dict[tuple[str, int, int, int], int] = collections.Counter()
+    for i, (shapes, neurons) in enumerate(zip(model.split(model.matrix_shapes), model.widths, strict=True)):
+        positions = steps if i == 0 else 1
+        counts["forward", batch, neurons, sum(k for _, k in shapes)] += positions
+        # Back through the state from one time step to the one before, and from layer to layer.
+        counts["backward", batch, neurons, shapes[-1][1]] += positions - 1 + (i > 0)
+        for _, inputs in shapes:
+            counts["outer", batch * positions, neurons, inputs] += 1
+    counts["forward", batch, model.num_classes, model.widths[-1]] += 1
+    return {product: count for product, count in counts.items() if count}
+
+
+def _products_in_c(native, problem: Problem) -> Case:
+    calls = []
+    for (product, *sizes), count in step_products(problem).items():
+        packed, _, _ = products.operands(product, *sizes)
+        calls += [native.prepare(product, products.rows_first(product, packed), sizes[-1])[0]] * count
+
+    def run():
+        for call in calls:
+            call()
+
+    return Case(run)
 
 
 def _microseconds(samples: np.ndarray) -> Spread:

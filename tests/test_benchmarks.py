@@ -26,7 +26,7 @@ def benchmarks():
 
 
 @pytest.mark.parametrize(
-    "command", ["products", "step", "profile", "inference", "sizes", "memory", "table2", "compile"]
+    "command", ["products", "step", "profile", "scaling", "inference", "sizes", "memory", "table2", "compile"]
 )
 def test_subcommand_writes_its_report(benchmarks, command, tmp_path):
     arguments = [command, "--quick", "--repetitions", "1", "--seconds", "0", "--core", "-1", "--out", str(tmp_path)]
@@ -50,7 +50,8 @@ def test_subcommand_writes_its_report(benchmarks, command, tmp_path):
     assert len(rows) == 1 + len(record["rows"])
     assert len({line.count("|") for line in rows}) == 1
     assert "Quick run" in text and f"python -m benchmarks {command}" in text
-    assert sorted(p.name for p in tmp_path.iterdir()) == [f"{command}.json", f"{command}.md"]
+    drawn = [f"{command}.png"] if command in ("products", "step", "profile", "scaling") else []
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f"{command}.json", f"{command}.md", *drawn]
 
 
 def test_profile_finds_the_kernels_of_the_step(benchmarks):
@@ -63,6 +64,22 @@ def test_profile_finds_the_kernels_of_the_step(benchmarks):
     # Forward: three time steps, the output layer and the classifier.
     assert calls["forward"] == 5
     assert calls["backward"] == 3
+
+
+def test_the_products_of_a_step_are_counted(benchmarks):
+    programs, steps = benchmarks("programs"), benchmarks("steps")
+    mlp = programs.mlp(5, widths=(15, 35), num_inputs=40, group_size=5, steps=2)
+    assert steps.step_products(mlp) == {
+        ("forward", 5, 15, 40): 1,
+        ("forward", 5, 35, 15): 1,
+        ("forward", 5, 10, 35): 1,
+        ("backward", 5, 35, 15): 1,
+        ("outer", 5, 15, 40): 1,
+        ("outer", 5, 35, 15): 1,
+    }
+    rnn = steps.step_products(programs.rnn(5, width=15, num_inputs=4, time_steps=3, group_size=5, steps=2))
+    assert rnn["forward", 5, 15, 19] == 3 and rnn["backward", 5, 15, 15] == 3
+    assert rnn["outer", 15, 15, 4] == 1 and rnn["outer", 15, 15, 15] == 1 and rnn["outer", 5, 15, 15] == 1
 
 
 def test_ratio_pairs_repetitions(benchmarks):

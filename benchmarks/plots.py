@@ -1,0 +1,112 @@
+"""Pictures of reports, beside their tables: one function for each subcommand that has one."""
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+_INK, _FLOAT, _C, _GRID = "#1b4f72", "#b9770e", "#7b7d7d", "#dddddd"
+_PRODUCTS = {"forward": "#1b4f72", "backward": "#b03a2e", "outer": "#1e8449"}
+
+
+def png(record: dict[str, Any]) -> bytes | None:
+    """The picture of a record, None if it has none or matplotlib is not installed."""
+    draw = _DRAWN.get(record["command"])
+    if draw is None:
+        return None
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return None
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    draw(figure, record["rows"])
+    figure.suptitle(f"{record['title']} ({record['machine']['cpu']})", fontsize=10)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=110, metadata={"Software": None})
+    return picture.getvalue()
+
+
+def _products(figure, rows) -> None:
+    """Ratio over the width, one panel a batch."""
+    sizes = [[int(n) for n in row["shape"].split(" × ")] for row in rows]
+    batches = sorted({batch for batch, _, _ in sizes})
+    panels = _panels(figure, len(batches))
+    for axes, batch in zip(panels, batches, strict=True):
+        for product, color in _PRODUCTS.items():
+            points = sorted(
+                (size[2], row["ratio_float32"]["median"])
+                for size, row in zip(sizes, rows, strict=True)
+                if row["product"] == product and size[0] == batch
+            )
+            if points:
+                axes.plot(*zip(*points, strict=True), "o-", color=color, label=product, markersize=4)
+        _tidy(axes, f"batch {batch}", "inputs", logarithmic="x")
+        axes.set_ylim(bottom=0)
+    panels[0].set_ylabel("times the float32 dot")
+    panels[0].legend(frameon=False, fontsize=8)
+
+
+def _step(figure, rows) -> None:
+    """Microseconds, bep.step beside float32."""
+    (axes,) = _panels(figure, 1)
+    labels = [f"{row['name']}\n{row['seeds']} seed{'s' * (row['seeds'] > 1)}" for row in rows]
+    for offset, key, color, label in ((-0.2, "float32", _FLOAT, "float32"), (0.2, "bep", _INK, "bep.step")):
+        places = [i + offset for i in range(len(rows))]
+        axes.barh(places, [row[key]["median"] / row["seeds"] for row in rows], 0.38, color=color, label=label)
+    for i, row in enumerate(rows):
+        place = row["bep"]["median"] / row["seeds"]
+        axes.annotate(f" ×{row['ratio']['median']:.1f}", (place, i + 0.2), va="center", fontsize=8)
+    axes.set_yticks(range(len(rows)), labels, fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    _tidy(axes, "", "µs a step and seed")
+    axes.legend(frameon=False, fontsize=8)
+
+
+def _profile(figure, rows) -> None:
+    """Share of each kernel, by name, one panel a step."""
+    steps = list(dict.fromkeys(row["name"] for row in rows))
+    for axes, step in zip(_panels(figure, len(steps)), steps, strict=True):
+        shares: dict[str, float] = {}
+        for row in rows:
+            if row["name"] == step and row["kernel"] != "whole step":
+                shares[row["kernel"]] = shares.get(row["kernel"], 0.0) + row["share"]["median"]
+        names = sorted(shares, key=lambda name: -shares[name])
+        axes.barh(names, [shares[name] for name in names], color=[_C if n == "remainder" else _INK for n in names])
+        axes.invert_yaxis()
+        axes.tick_params(labelsize=7)
+        _tidy(axes, step, "% of the step")
+
+
+def _scaling(figure, rows) -> None:
+    """Microseconds over the size, one panel an axis."""
+    axes_names = list(dict.fromkeys(row["along"] for row in rows))
+    panels = _panels(figure, len(axes_names))
+    for axes, along in zip(panels, axes_names, strict=True):
+        chosen = [row for row in rows if row["along"] == along]
+        for key, color, label in (("float32", _FLOAT, "float32"), ("bep", _INK, "bep.step")):
+            places, heights = [row["size"] for row in chosen], [row[key]["median"] for row in chosen]
+            axes.plot(places, heights, "o-", color=color, label=label, markersize=4)
+        _tidy(axes, "", along, logarithmic="xy")
+    panels[0].set_ylabel("µs a step")
+    panels[0].legend(frameon=False, fontsize=8)
+
+
+_DRAWN: dict[str, Callable] = {"products": _products, "step": _step, "profile": _profile, "scaling": _scaling}
+
+
+def _panels(figure, count: int) -> list:
+    return list(figure.subplots(1, count, squeeze=False)[0])
+
+
+def _tidy(axes, title: str, label: str, logarithmic: str = "") -> None:
+    axes.set_title(title, fontsize=8)
+    axes.set_xlabel(label, fontsize=8)
+    if "x" in logarithmic:
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    if "y" in logarithmic:
+        axes.set_yscale("log")
+    axes.tick_params(labelsize=7)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color=_GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
