@@ -269,7 +269,8 @@ def check_inputs(who: str, model: Model, params: Params, x: jax.Array) -> None:
     wanted.append(((model.num_classes, bits.num_words(model.widths[-1])), "uint32"))
     for (shape, dtype), a in zip(wanted, (*params.hidden, params.classifier), strict=True):
         if a.shape != shape:
-            raise ValueError(f"{who}: params do not fit the model: wanted shape {shape}, got {a.shape}.")
+            hint = "; of one seed: jax.tree.map(lambda a: a[0], params)" if a.shape[1:] == shape else ""
+            raise ValueError(f"{who}: params do not fit the model: wanted shape {shape}, got {a.shape}{hint}.")
         if a.dtype != dtype:
             raise TypeError(f"{who}: params of shape {shape} must be {dtype}, got {a.dtype}.")
     bits.check_padding(params.classifier, model.widths[-1], f"{who}: params.classifier")

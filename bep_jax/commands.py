@@ -24,7 +24,8 @@ class Predict:
     model: Annotated[Path, arg(metavar="FILE")]
     """A model.safetensors, from train or bep.save."""
     input: Annotated[Path, arg(metavar="FILE")]
-    """Samples: an array (.npy), time series (.ts), or images in an idx file (any other name; also .gz)."""
+    """Samples: an array (.npy), features (.csv), time series (.ts), or images in an idx file (any other name,
+    also .gz)."""
     output: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: standard output)")] = None
     """Where to write."""
     ensemble: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False

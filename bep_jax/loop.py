@@ -25,7 +25,7 @@ from bep_jax.chain import check_inputs, check_labels
 from bep_jax.checkpoint import Checkpoints, describe, fingerprint
 from bep_jax.devices import ONE_DEVICE, Placement, to_host
 from bep_jax.interrupt import interruptible
-from bep_jax.networks import Model
+from bep_jax.networks import Model, check_key
 
 _EVALUATION_BATCH = 256
 
@@ -131,6 +131,7 @@ def train(
     if num_held_out >= num_samples:
         raise ValueError(f"fit: validation={validation} leaves none of {num_samples} samples to train on.")
     key = jax.random.key(0) if key is None else key
+    check_key("fit", key)
 
     checkpoints, done = None, 0
     if checkpoint_dir is not None:

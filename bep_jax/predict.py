@@ -90,7 +90,8 @@ def read_samples(path: Path, saved: Saved, window: int | None = None) -> np.ndar
     pixels as a time step takes.
 
     Args:
-      path: ``.npy``; ``.ts``; any other name is an idx file of images, gzipped or not.
+      path: ``.npy``; ``.csv``, features, a sample a line, with or without a line of names; ``.ts``; any other name is
+        an idx file of images, gzipped or not.
       saved: from `load`.
       window: T, in place of the one that the file of the network states.
 
@@ -111,12 +112,13 @@ def read_samples(path: Path, saved: Saved, window: int | None = None) -> np.ndar
             raise ValueError(f"predict: {path} holds time series, the model is not recurrent.")
         series, _ = read_ts(path)
         return last_steps(series, window_length(window, series, "predict"))
-    x = _read_npy(path) if path.suffix == ".npy" else read_idx(path, 3)
+    read = {".npy": _read_npy, ".csv": _read_csv}.get(path.suffix)
+    x = read_idx(path, 3) if read is None else read(path)
     if x.size == 0:
         raise ValueError(f"predict: {path} holds no samples, its shape is {x.shape}.")
     if not recurrent:
         return x.reshape(x.shape[0], -1) if x.ndim > 2 else x
-    if path.suffix != ".npy":
+    if read is None:
         return _slices(path, x.reshape(x.shape[0], -1), _num_features(saved), window)
     if window is None or x.ndim != 3:
         return x
@@ -142,6 +144,19 @@ def _read_npy(path: Path) -> np.ndarray:
         shape = x.shape if isinstance(x, np.ndarray) else type(x).__name__
         raise ValueError(f"predict: {path} must hold samples [n, features], got {shape}.")
     return x
+
+
+def _read_csv(path: Path) -> np.ndarray:
+    """Features ``[n, F]``; an empty field is a missing value, NaN."""
+    lines = [line.split(",") for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    try:
+        try:
+            rows = [[float(field.strip() or "nan") for field in line] for line in lines]
+        except ValueError:  # a first line of names
+            rows = [[float(field.strip() or "nan") for field in line] for line in lines[1:]]
+        return np.array(rows, np.float64)
+    except ValueError as error:
+        raise ValueError(f"predict: {path} must hold features alone, as many in each line: {error}.") from error
 
 
 @functools.cache

@@ -22,6 +22,7 @@ def ensemble(tmp_path_factory):
     np.save(folder / "x.npy", x)
     magic = bytes((0, 0, 8, 3)) + b"".join(size.to_bytes(4, "big") for size in x.shape)
     (folder / "x-idx3-ubyte").write_bytes(magic + x.tobytes())
+    np.savetxt(folder / "x.csv", x.reshape(300, 12), delimiter=",", header=",".join("abcdefghijkl"), comments="")
     words = encoder(x.reshape(300, 12))
     scores = [np.asarray(bep.logits(model, jax.tree.map(lambda a, i=i: a[i], params), words)) for i in range(3)]
     return folder, np.stack(scores)
@@ -31,7 +32,7 @@ def names(scores):
     return [("red", "green", "blue")[i] for i in scores.argmax(axis=1)]
 
 
-@pytest.mark.parametrize("file", ["x.npy", "x-idx3-ubyte"])
+@pytest.mark.parametrize("file", ["x.npy", "x.csv", "x-idx3-ubyte"])
 def test_predict(file, ensemble, tmp_path, capsys):
     folder, scores = ensemble
     args = ["predict", "--model", str(folder / "net"), "--input", str(folder / file)]
@@ -109,6 +110,7 @@ def test_a_mistake_of_export_is_one_line_and_writes_nothing(args, message, ensem
         ({"--input": "flat.npy"}, "must hold samples"),
         ({"--input": "empty.npy"}, "holds no samples"),
         ({"--input": "narrow.npy"}, "fitted on 12 features"),
+        ({"--input": "text.csv"}, "must hold features alone"),
         ({"--input": "x.ts"}, "the model is not recurrent"),
         ({"--network": "3"}, "there is no network 3; the file holds 3"),
         ({"--network": "1", "--ensemble": None}, "not both"),
@@ -120,6 +122,7 @@ def test_a_mistake_is_one_line(options, message, ensemble, monkeypatch, capsys):
     folder, _ = ensemble
     monkeypatch.chdir(folder)
     (folder / "bad.npy").write_bytes(b"\x80\x04 no array")
+    (folder / "text.csv").write_text("a,b\n1,2\n3,red\n")
     (folder / "x.ts").write_text("@data\n")
     for name, shape in (("flat", (12,)), ("empty", (0, 12)), ("narrow", (2, 11))):
         np.save(folder / f"{name}.npy", np.ones(shape))
