@@ -110,7 +110,7 @@ def thresholds(model: Model, rule: Rule) -> Limits:
         raise TypeError(f"thresholds: wanted a Model, from bep.mlp or bep.rnn, got {type(model).__name__}.")
     if not isinstance(rule, Rule):
         raise TypeError(
-            f"thresholds: wanted a Rule, got {type(rule).__name__}; a sweep is the thresholds of several rules, stacked."
+            f"thresholds: wanted a Rule, got {type(rule).__name__}; a sweep is thresholds of several rules, stacked."
         )
     sizes = rule.group_size if isinstance(rule.group_size, tuple) else (rule.group_size,) * len(model.layers)
     if len(sizes) != len(model.layers):
