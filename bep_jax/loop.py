@@ -13,7 +13,7 @@ import contextlib
 import functools
 import os
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -90,19 +90,33 @@ class Learner(Hashable, Protocol):
         """On the host: settings of the next epoch; ``stalled`` bool ``[S]`` are the seeds that ran out of patience."""
 
 
+class Options(TypedDict, total=False):
+    """Arguments that every ``fit`` hands on to `train`, with its defaults; explained in `bep_jax.fit`."""
+
+    epochs: int
+    batch_size: int
+    key: jax.Array | None
+    validation: float
+    patience: int | None
+    callbacks: Sequence[Callable[[Report], None]]
+    progress: bool
+    checkpoint_dir: str | os.PathLike | None
+    resume: bool
+
+
 def train(
     learner: Learner,
     settings: Any,
     data: Any,
     *,
-    epochs: int,
-    batch_size: int,
     seeds: tuple[int, ...],
-    key: jax.Array | None,
-    validation: float,
-    patience: int | None,
-    callbacks: Sequence[Callable[[Report], None]],
-    progress: bool,
+    epochs: int = 50,
+    batch_size: int = 100,
+    key: jax.Array | None = None,
+    validation: float = 0.1,
+    patience: int | None = 10,
+    callbacks: Sequence[Callable[[Report], None]] = (),
+    progress: bool = True,
     checkpoint_dir: str | os.PathLike | None = None,
     resume: bool = False,
     place: Placement = ONE_DEVICE,

@@ -10,10 +10,9 @@ Axis letters: S seeds, B batch, C classes, N neurons, K inputs, L layers, W word
 Source: Colombo, Pittorino, Roveri 2025, arXiv 2412.00119.
 """
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import numpy as np
@@ -43,17 +42,9 @@ def fit(
     rule: bep.Rule | Sequence[bep.Limits],
     data: Any,
     *,
-    epochs: int = 50,
-    batch_size: int = 100,
     seeds: int | Sequence[int] = 5,
-    key: jax.Array | None = None,
-    validation: float = 0.1,
-    patience: int | None = None,
     scale: float = 64.0,
-    callbacks: Sequence[Callable[[bep.Report], None]] = (),
-    progress: bool = True,
-    checkpoint_dir: str | os.PathLike | None = None,
-    resume: bool = False,
+    **options: Unpack[loop.Options],
 ) -> bep.Result:
     """`bep_jax.fit` for the local rule: the same data, seeds, batches and form of result.
 
@@ -61,8 +52,9 @@ def fit(
       model: from `bep_jax.mlp`.
       rule: a `Rule`, whose gate is not used (r about 0.25 and `usual_group_size` are usual), or what `thresholds` of
         this module made of rules, with a leading axis ``[S]`` on every array: a sweep in one program.
-      data, epochs, batch_size, seeds, key, validation, patience, scale, callbacks, progress, checkpoint_dir, resume: as
-        for `bep_jax.fit`; the group sizes stay unless a patience is given.
+      data, seeds, scale: as for `bep_jax.fit`.
+      **options: as for `bep_jax.fit`: epochs, batch_size, key, validation, patience, callbacks, progress,
+        checkpoint_dir, resume; the group sizes stay unless a patience is given.
 
     Returns:
       A `Result` whose params are a tuple of `Params`, one hidden matrix and one classifier a layer.
@@ -76,22 +68,15 @@ def fit(
       >>> fit(model, bep.Rule(margin=0.25), data, epochs=2, seeds=2, progress=False).test_accuracy.shape
       (2,)
     """
+    options.setdefault("patience", None)
     seeds = loop.check_seeds(seeds)
     limits = thresholds(model, rule) if isinstance(rule, bep.Rule) else tuple(rule)
     return loop.train(
         LocalRuleLearner(model, float(scale)),
         loop.per_seed(limits, limits[0].margin.ndim == 1, len(seeds)),
         data,
-        epochs=epochs,
-        batch_size=batch_size,
         seeds=seeds,
-        key=key,
-        validation=validation,
-        patience=patience,
-        callbacks=callbacks,
-        progress=progress,
-        checkpoint_dir=checkpoint_dir,
-        resume=resume,
+        **options,
     )
 
 

@@ -6,10 +6,9 @@ Axis letters: S seeds, B batch, W words.
 Source: arXiv 2512.04189, the rule of the last layer.
 """
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import numpy as np
@@ -24,25 +23,18 @@ def fit(
     rule: bep.Rule | bep.Limits,
     data: Any,
     *,
-    epochs: int = 50,
-    batch_size: int = 100,
     seeds: int | Sequence[int] = 5,
-    key: jax.Array | None = None,
-    validation: float = 0.1,
-    patience: int | None = 10,
     scale: float = 64.0,
-    callbacks: Sequence[Callable[[bep.Report], None]] = (),
-    progress: bool = True,
-    checkpoint_dir: str | os.PathLike | None = None,
-    resume: bool = False,
+    **options: Unpack[loop.Options],
 ) -> bep.Result:
     """`bep_jax.fit` with all layers but the last frozen: the same data, seeds, batches and form of result.
 
     Args:
       model: a `Model` of at least two layers, recurrent or not.
       rule: a `Rule` with one group size, or the `Limits` of `last_layer`, with a leading axis ``[S]`` a sweep.
-      data, epochs, batch_size, seeds, key, validation, patience, scale, callbacks, progress, checkpoint_dir, resume: as
-        for `bep_jax.fit`.
+      data, seeds, scale: as for `bep_jax.fit`.
+      **options: as for `bep_jax.fit`: epochs, batch_size, key, validation, patience, callbacks, progress,
+        checkpoint_dir, resume.
 
     Returns:
       A `Result`; mask_density_1 and group_size_1 in its history are the last layer's.
@@ -62,16 +54,8 @@ def fit(
         RandomFeaturesLearner(model, float(scale)),
         loop.per_seed(limits, limits.margin.ndim == 1, len(seeds)),
         data,
-        epochs=epochs,
-        batch_size=batch_size,
         seeds=seeds,
-        key=key,
-        validation=validation,
-        patience=patience,
-        callbacks=callbacks,
-        progress=progress,
-        checkpoint_dir=checkpoint_dir,
-        resume=resume,
+        **options,
     )
 
 

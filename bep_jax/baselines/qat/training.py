@@ -5,10 +5,9 @@ Latent weights are cut to [-1, 1] after every step. Adam is optax's, leaf by lea
 Axis letters: S seeds, B batch, T time steps, C classes, W words.
 """
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +18,7 @@ from jax import lax
 from bep_jax import loop
 from bep_jax.baselines.qat.network import Trained, Variables, batch_mean, check, forward, init, logits
 from bep_jax.chain import check_labels
-from bep_jax.loop import Report, Result
+from bep_jax.loop import Result
 from bep_jax.networks import Model
 
 _MOMENTUM = 0.1
@@ -120,15 +119,8 @@ def fit(
     learning_rate: float | Sequence[float] = 1e-3,
     batch_norm: bool = False,
     scaled: bool = True,
-    epochs: int = 50,
-    batch_size: int = 100,
     seeds: int | Sequence[int] = 5,
-    key: jax.Array | None = None,
-    validation: float = 0.1,
-    callbacks: Sequence[Callable[[Report], None]] = (),
-    progress: bool = True,
-    checkpoint_dir: str | os.PathLike | None = None,
-    resume: bool = False,
+    **options: Unpack[loop.Options],
 ) -> Result:
     """`bep_jax.fit` for float32 straight-through training: the same data, seeds, batches and form of result.
 
@@ -138,7 +130,9 @@ def fit(
       learning_rate: of Adam; one, or one for each seed, a sweep in one program.
       batch_norm: whether every dense layer is followed by batch normalisation.
       scaled: whether pre-activations are multiplied by 1 / sqrt(fan-in); see `init`.
-      epochs, batch_size, seeds, key, validation, callbacks, progress, checkpoint_dir, resume: as for `bep_jax.fit`.
+      seeds: as for `bep_jax.fit`.
+      **options: as for `bep_jax.fit`: epochs, batch_size, key, validation, callbacks, progress, checkpoint_dir, resume;
+        there is no group size to grow, and patience says nothing.
 
     Returns:
       A `Result` whose params are `Variables`; ``history`` holds loss, train_accuracy and validation_accuracy.
@@ -153,6 +147,7 @@ def fit(
       >>> fit(model, data, learning_rate=[1e-3, 1e-2], epochs=2, seeds=2, progress=False).test_accuracy.shape
       (2,)
     """
+    options["patience"] = None
     seeds = loop.check_seeds(seeds)
     rate = jnp.asarray(learning_rate, jnp.float32)
     if not bool(jnp.all((rate > 0) & jnp.isfinite(rate))):
@@ -162,16 +157,8 @@ def fit(
         StraightThroughLearner(model, batch_norm, num_steps, scaled),
         loop.per_seed(rate, rate.ndim == 1, len(seeds)),
         data,
-        epochs=epochs,
-        batch_size=batch_size,
         seeds=seeds,
-        key=key,
-        validation=validation,
-        patience=None,
-        callbacks=callbacks,
-        progress=progress,
-        checkpoint_dir=checkpoint_dir,
-        resume=resume,
+        **options,
     )
 
 
