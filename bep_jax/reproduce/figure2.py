@@ -35,7 +35,14 @@ _CANDIDATE = {
     "random-features": ("margin", "group_size", "reinforcement", "batch_size", "patience"),
     **{name: ("learning_rate", "batch_size", "patience") for name in methods.TITLES if methods.is_qat(name)},
 }
-_SYMBOLS = {"margin": "r", "gate": "ν", "group_size": "γ", "reinforcement": "p_r", "learning_rate": "rate"}
+_SYMBOLS = {
+    "batch_size": "batch",
+    "margin": "r",
+    "gate": "ν",
+    "group_size": "γ",
+    "reinforcement": "p_r",
+    "learning_rate": "rate",
+}
 # The paper's name of a method; its QAT without batch normalisation is the raw one.
 _PAPER = {"bep": "bep", "local-rule": "local_rule", "qat-raw": "qat", "qat-batchnorm": "qat_batchnorm"}
 _PROTOCOL = """\
@@ -185,22 +192,8 @@ class Figure2:
         result = self._fit(places, data, [_TUNING_DRAWS + run for run in runs], self.tune_epochs, self.tune_validation)
         return [training.numbers(result, s, test=False) for s in range(len(places))]
 
-    def chosen(self, results: Results, point: Mapping[str, Any]) -> Record | None:
-        """The candidate with the best validation accuracy in the file, with its score; None where there is none."""
-        scores: dict[tuple[Any, ...], list[float]] = {}
-        names = _CANDIDATE[point["method"]]
-        wanted = {"kind": "tune", **{name: point[name] for name in ("method", "problem", "widths")}}
-        for record in results:
-            if all(record.get(k) == v for k, v in wanted.items()) and record["settings"] == self._tune_settings():
-                candidate = tuple(record[name] for name in names)
-                scores.setdefault(candidate, []).append(record["validation_accuracy"])
-        if not scores:
-            return None
-        best = max(scores, key=lambda candidate: sum(scores[candidate]) / len(scores[candidate]))
-        return dict(zip(names, best, strict=True))
-
     def _places(self, results: Results, point: Mapping[str, Any]) -> list[Record]:
-        candidate = self.chosen(results, point)
+        candidate = _best(results, point, self._tune_settings())
         return [{"kind": "run", **point, **candidate, "run": run} for run in range(self.runs)] if candidate else []
 
     def _test(self, results: Results, point: Record) -> None:
@@ -255,14 +248,41 @@ class Figure2:
         found: dict[tuple[str, str, int, int], dict[str, list[Record]]] = {}
         for method, name, widths in sorted(tuned, key=lambda t: (*t[1:], list(methods.TITLES).index(t[0]))):
             for split in ("paper", "official"):
-                point = {"method": method, "problem": name, "widths": list(widths), "split": split}
-                records = [results.find(place, self._settings(place)) for place in self._places(results, point)]
-                there = [record for record in records if record is not None]
+                there = _tested(results, {"method": method, "problem": name, "widths": list(widths), "split": split})
                 if there:
                     found.setdefault((name, split, len(widths), widths[0]), {})[method] = there
         if found:
             found = dict(sorted(found.items()))
             report.write(self.out, flags=self, table=_tables(found), picture=lambda: _picture(found))
+
+
+def _best(results: Results, point: Mapping[str, Any], settings: Mapping[str, Any]) -> Record | None:
+    """The candidate with the best validation accuracy of what was tuned with these settings; None if nothing was."""
+    scores: dict[tuple[Any, ...], list[float]] = {}
+    names = _CANDIDATE[point["method"]]
+    for record in _tuned(results, point):
+        if record["settings"] == settings:
+            candidate = tuple(record[name] for name in names)
+            scores.setdefault(candidate, []).append(record["validation_accuracy"])
+    if not scores:
+        return None
+    best = max(scores, key=lambda candidate: sum(scores[candidate]) / len(scores[candidate]))
+    return dict(zip(names, best, strict=True))
+
+
+def _tuned(results: Results, point: Mapping[str, Any]) -> list[Record]:
+    wanted = {"kind": "tune", **{name: point[name] for name in ("method", "problem", "widths")}}
+    return [record for record in results if all(record.get(k) == v for k, v in wanted.items())]
+
+
+def _tested(results: Results, point: Mapping[str, Any]) -> list[Record]:
+    """The latest runs of the best candidate, whatever flags the call had that made them: methods differ in theirs."""
+    tuned = _tuned(results, point)
+    if not tuned:
+        return []
+    wanted = {"kind": "run", **point, **(_best(results, point, tuned[-1]["settings"]) or {})}
+    runs_of_it = [record for record in results if all(record.get(k) == v for k, v in wanted.items())]
+    return [record for record in runs_of_it if record["settings"] == runs_of_it[-1]["settings"]]
 
 
 # (data, split, layers, width) -> method -> its tested runs.
@@ -285,25 +305,40 @@ def _point(name: str, split: str, depth: int, width: int) -> tuple[str, ...]:
 
 
 def _tables(found: _Found) -> str:
+    """Accuracies on the paper's splits, on the official test files, and the settings behind both."""
+    own = {key: by for key, by in found.items() if key[0] == _DRAWN or key[1] == "paper"}
+    official = {key: by for key, by in found.items() if key not in own}
+    chosen = [
+        (*_point(*key), methods.TITLES[method], _chosen(method, records[0]), str(len(records)))
+        for key, by_method in found.items()
+        for method, records in by_method.items()
+    ]
+    settings = runs.markdown(("data", "layers", "width", "method", "settings", "runs"), chosen)
+    parts = ["# Figure 2", _PROTOCOL, *(_accuracies(part) for part in (own, official) if part)]
+    return "\n\n".join([*parts, "What was chosen:", settings])
+
+
+def _accuracies(found: _Found) -> str:
     shown = [method for method in methods.TITLES if any(method in by for by in found.values())]
+    compared = {method for method in shown if any(_paper(method, *key) is not None for key in found)}
     header = ["data", "layers", "width"]
     for method in shown:
-        header += [methods.TITLES[method], *(["paper"] if method in _PAPER else [])]
-    rows, chosen = [], []
+        header += [methods.TITLES[method], *(["paper"] if method in compared else [])]
+    rows = []
     for key, by_method in found.items():
         row = list(_point(*key))
         for method in shown:
             records = by_method.get(method)
             row.append("" if records is None else "{:.2f} ± {:.2f}".format(*_accuracy(records)))
-            if method in _PAPER:
+            if method in compared:
                 theirs = _paper(method, *key)
                 row.append("" if theirs is None else f"{theirs:.2f}")
-            if records:
-                settings = ", ".join(f"{_SYMBOLS.get(k, k)} {records[0][k]:g}" for k in _CANDIDATE[method])
-                chosen.append((*_point(*key), methods.TITLES[method], settings, str(len(records))))
         rows.append(row)
-    settings_table = runs.markdown(("data", "layers", "width", "method", "settings", "runs"), chosen)
-    return f"# Figure 2\n\n{_PROTOCOL}\n\n{runs.markdown(header, rows)}\n\nWhat was chosen:\n\n{settings_table}"
+    return runs.markdown(header, rows)
+
+
+def _chosen(method: str, record: Record) -> str:
+    return ", ".join(f"{_SYMBOLS.get(name, name)} {record[name]:g}" for name in _CANDIDATE[method])
 
 
 def _picture(found: _Found) -> bytes:
