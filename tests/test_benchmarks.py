@@ -106,3 +106,23 @@ def test_bad_arguments_are_refused(benchmarks, capsys):
         with pytest.raises(SystemExit):
             benchmarks("__main__").main(arguments)
     assert "usage: python -m benchmarks" in capsys.readouterr().err
+
+
+def test_texts_quote_the_tables_of_results(benchmarks, tmp_path):
+    readme = benchmarks("readme")
+    (tmp_path / "two.md").write_text("# Two\n\n| a |\n| - |\n| 1 |\n\ntext\n\n| b |\n| - |\n")
+    assert readme.filled("<!-- two.md -->\nold\n<!-- end -->", tmp_path) == (
+        "<!-- two.md -->\n| a |\n| - |\n| 1 |\n\n| b |\n| - |\n<!-- end -->"
+    )
+    assert readme.filled("x <!-- two.md 2 -->\n<!-- end --> y", tmp_path) == (
+        "x <!-- two.md 2 -->\n| b |\n| - |\n<!-- end --> y"
+    )
+    with pytest.raises(ValueError, match=r"two.md holds 2 tables, wanted number 3"):
+        readme.filled("<!-- two.md 3 -->\n<!-- end -->", tmp_path)
+
+
+def test_committed_texts_are_up_to_date(benchmarks):
+    readme = benchmarks("readme")
+    for name in readme.TEXTS:
+        text = (readme.ROOT / name).read_text(encoding="utf-8")
+        assert readme.filled(text) == text, f"{name}: run python -m benchmarks.readme"
