@@ -5,7 +5,8 @@ from bep_jax.chain import NetworkSignals, Stats, backward, forward, logits, upda
 from bep_jax.export import to_c
 from bep_jax.fitting import fit
 from bep_jax.frames import equiangular_frame
-from bep_jax.loop import Report, Result, TrainState
+from bep_jax.learner import TrainState
+from bep_jax.loop import Report, Result
 from bep_jax.model_file import Saved, load, save
 from bep_jax.networks import Dense, Model, Operands, Params, Recurrent, Residuals, Signals, mlp, rnn
 from bep_jax.optimizer import OptimizerState, optimizer, rescale

@@ -117,7 +117,7 @@ def fit(
 
 @dataclass(frozen=True)
 class BinaryLearner:
-    """Binary Error Propagation as a `bep_jax.loop.Learner`; its settings are `Limits`.
+    """Binary Error Propagation as a `bep_jax.learner.Learner`; its settings are `Limits`.
 
     Args:
       model: a `Model`.

@@ -6,7 +6,7 @@ import optax
 import pytest
 
 import bep_jax as bep
-from bep_jax import loop
+from bep_jax import learner
 from bep_jax.fitting import BinaryLearner
 
 MODEL = bep.mlp(num_inputs=6, widths=(4,), num_classes=2)
@@ -41,5 +41,5 @@ def test_count_correct_takes_any_number_of_rows():
     y = jnp.argmax(bep.logits(MODEL, params, x), axis=1).astype(jnp.int32)
     for rows in (1, 255, 256, 257, 600):
         index = jnp.arange(rows, dtype=jnp.int32)
-        assert int(loop.count_correct(BinaryLearner(MODEL), params, x, y, index)) == rows
-        assert int(loop.count_correct(BinaryLearner(MODEL), params, x, 1 - y, index)) == 0
+        assert int(learner.count_correct(BinaryLearner(MODEL), params, x, y, index)) == rows
+        assert int(learner.count_correct(BinaryLearner(MODEL), params, x, 1 - y, index)) == 0

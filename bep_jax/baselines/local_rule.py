@@ -148,7 +148,7 @@ def outputs(layer: bep.Model, params: bep.Params, x: jax.Array) -> jax.Array:
 
 @dataclass(frozen=True)
 class LocalRuleLearner:
-    """The local rule as a `bep_jax.loop.Learner`; its settings are a tuple of `Limits`, one a layer.
+    """The local rule as a `bep_jax.learner.Learner`; its settings are a tuple of `Limits`, one a layer.
 
     Args:
       model: from `bep_jax.mlp`.

@@ -73,7 +73,7 @@ def last_layer(model: bep.Model) -> bep.Model:
 
 @dataclass(frozen=True)
 class RandomFeaturesLearner:
-    """Training of the last layer as a `bep_jax.loop.Learner`; its settings are the `Limits` of `last_layer`.
+    """Training of the last layer as a `bep_jax.learner.Learner`; its settings are the `Limits` of `last_layer`.
 
     Args:
       model: a `Model`.

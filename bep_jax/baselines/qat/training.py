@@ -164,7 +164,7 @@ def fit(
 
 @dataclass(frozen=True)
 class StraightThroughLearner:
-    """Straight-through training as a `bep_jax.loop.Learner`; its settings are the learning rate.
+    """Straight-through training as a `bep_jax.learner.Learner`; its settings are the learning rate.
 
     Args:
       model: a `Model`.
