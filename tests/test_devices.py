@@ -18,6 +18,7 @@ import bep_jax as bep
 from bep_jax import devices, loop
 from bep_jax.fitting import BinaryLearner
 from bep_jax.learner import TrainState
+from bep_jax.learner import epoch as one_epoch
 
 
 @functools.cache
@@ -107,7 +108,7 @@ def test_an_epoch_on_a_mesh_lowers_for_accelerators(platform):
     def epoch(settings, key_data, x, y):
         keys = jax.random.split(jax.random.wrap_key_data(key_data))
         state = TrainState(*learner.init(settings, *keys), keys[0], jnp.int32(0))
-        state, stats = epoch(learner, settings, state, x, y, jnp.arange(53, dtype=jnp.int32), 10, "batch")
+        state, stats = one_epoch(learner, settings, state, x, y, jnp.arange(53, dtype=jnp.int32), 10, "batch")
         return state.params, stats
 
     program = place.program(epoch, (0, 0, None, None))
