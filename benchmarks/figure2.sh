@@ -40,13 +40,12 @@ rp --layers 2 3 --layer-widths 35 --margins 0.75 1.0 --gates 0.5 1.0 --groups 5 
     --batch-sizes 50 --patiences 3 5
 rp --layers 2 3 --layer-widths 75 --margins 0.75 1.0 --gates 0.2 0.5 1.0 --groups 3 5 --reinforcements 1.0 \
     --batch-sizes 50 --patiences 0 5
-fashion --layers 3 --layer-widths 525 --margins 0.5 --gates 0.1 0.3 --groups 7 15 --reinforcements 0.5 1.0 --tune-runs 1
 
 # The baselines.
 run --methods local-rule --datasets random-prototypes --margins 0.25 0.5 0.75 --reinforcements 0.5 1.0 \
     --tune-epochs 30 --tune-runs 2
 run --methods local-rule --datasets fashion-mnist --margins 0.25 0.5 --reinforcements 0.5 1.0 \
     --tune-epochs 20 --tune-runs 1
-qat() { run --methods qat-raw qat-batchnorm --tune-runs 1 --epochs 25 --runs 3 "$@"; }
+qat() { run --methods qat-raw qat-batchnorm --layer-widths 35 135 525 --tune-runs 1 --epochs 25 --runs 3 "$@"; }
 qat --datasets random-prototypes --tune-epochs 10
 qat --datasets fashion-mnist --splits paper --tune-epochs 6
