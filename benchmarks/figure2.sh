@@ -46,6 +46,6 @@ run --methods local-rule --datasets random-prototypes --margins 0.25 0.5 0.75 --
     --tune-epochs 30 --tune-runs 2
 run --methods local-rule --datasets fashion-mnist --margins 0.25 0.5 --reinforcements 0.5 1.0 \
     --tune-epochs 20 --tune-runs 1
-qat() { run --methods qat-raw qat-batchnorm --layer-widths 35 135 525 --tune-runs 1 --epochs 25 --runs 3 "$@"; }
+qat() { run --methods qat-raw qat-batchnorm --tune-runs 1 --epochs 25 --runs 3 "$@"; }
 qat --datasets random-prototypes --tune-epochs 10
 qat --datasets fashion-mnist --splits paper --tune-epochs 6
