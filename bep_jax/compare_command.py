@@ -109,8 +109,6 @@ class Compare:
         ends: list[float] = []
         begun = time.perf_counter()
         result = self._fit(plan, name, model, data, [setting] * training.seeds, training.epochs, ends)
-        if len(ends) < training.epochs:
-            raise KeyboardInterrupt  # half a training is not to be compared with whole ones
         seconds = np.diff([begun, *ends])
         peak = memory.peak_bytes(lambda: self._fit(plan, name, model, data, [setting] * training.seeds, 1, []))
         accuracy = result.test_accuracy
@@ -141,10 +139,6 @@ class Compare:
             return plan.rule
         if len(self.learning_rates) == 1:
             return self.learning_rates[0]
-        if not self.training.validation:
-            raise ValueError(
-                "compare: with --validation 0 name one of --learning-rates; there is nothing to choose by."
-            )
         first, rates = _one_seed(data), list(self.learning_rates)
         tuned = self._fit(plan, name, model, first, rates, self.tune_epochs, [], seeds=[0] * len(rates))
         return rates[int(np.argmax(tuned.history["validation_accuracy"][:, -1]))]

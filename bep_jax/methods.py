@@ -37,21 +37,24 @@ def is_qat(method: str) -> bool:
     return method in _QAT
 
 
-def fit(method: str, model: Model, settings: Sequence[Rule | float], data: Any, **options: Any) -> Result:
-    """Trains one network per entry of ``settings`` with any method, all in one program.
+def fit(
+    method: str, model: Model, settings: Sequence[Rule | float], data: Any, *, epochs: int, **options: Any
+) -> Result:
+    """Trains one network per entry of ``settings`` with any method, all in one program and all epochs or none.
 
     Args:
       method: one of `TITLES`.
       model: a `Model`.
       settings: S rules, or for QAT learning rates.
       data: as for `bep_jax.fit`.
-      **options: as for `bep_jax.fit`; ``patience`` and ``scale`` say nothing to QAT.
+      epochs, **options: as for `bep_jax.fit`; ``patience`` and ``scale`` say nothing to QAT.
 
     Returns:
       A `Result`.
 
     Raises:
       TypeError, ValueError: as that method's ``fit``.
+      KeyboardInterrupt: training was stopped early: half a run is no result beside whole ones.
 
     Example:
       >>> import bep_jax as bep
@@ -60,12 +63,19 @@ def fit(method: str, model: Model, settings: Sequence[Rule | float], data: Any, 
       >>> fit("qat", model, [1e-3, 1e-2], data, epochs=1, seeds=2, progress=False).test_accuracy.shape
       (2,)
     """
+    result = _fit(method, model, settings, data, epochs=epochs, **options)
+    if not result.history or result.history["train_accuracy"].shape[1] < epochs:
+        raise KeyboardInterrupt
+    return result
+
+
+def _fit(method: str, model: Model, settings: Sequence[Rule | float], data: Any, **options: Any) -> Result:
     if is_qat(method):
         options = {name: value for name, value in options.items() if name not in ("patience", "scale")}
         return qat.fit(model, data, learning_rate=settings, **_QAT[method], **options)  # type: ignore[arg-type]
     rules: list[Any] = list(settings)
     if method == "local-rule":
-        return local_rule.fit(model, stacked([local_rule.thresholds(model, r) for r in rules]), data, **options)
+        return local_rule.fit(model, _stacked([local_rule.thresholds(model, r) for r in rules]), data, **options)
     if method == "random-features":
         last = random_features.last_layer(model)
         rules = [
@@ -77,10 +87,10 @@ def fit(method: str, model: Model, settings: Sequence[Rule | float], data: Any, 
             )
             for rule in rules
         ]
-        return random_features.fit(model, stacked([thresholds(last, r) for r in rules]), data, **options)
-    return fit_bep(model, stacked([thresholds(model, r) for r in rules]), data, **options)
+        return random_features.fit(model, _stacked([thresholds(last, r) for r in rules]), data, **options)
+    return fit_bep(model, _stacked([thresholds(model, r) for r in rules]), data, **options)
 
 
-def stacked(limits: Sequence[Any]) -> Any:
+def _stacked(limits: Sequence[Any]) -> Any:
     """One pytree with a leading axis from several."""
     return jax.tree.map(lambda *a: jnp.stack(a), *limits)

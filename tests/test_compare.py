@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import bep_jax as bep
-from bep_jax import cli, memory
+from bep_jax import cli, memory, methods
+from bep_jax.loop import Result
 
 FLAGS = ["compare", "--dataset", "digits", "--widths", "15", "15", "--epochs", "2", "--seeds", "2", "--no-progress"]
 
@@ -51,6 +52,20 @@ def test_bad_flags(tmp_path, capsys, flags, message):
     assert cli.main([*common, *flags, "--out", str(tmp_path)]) == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_ctrl_c_while_a_rate_is_sought_stops(tmp_path, monkeypatch, capsys):
+    rates = []
+
+    def fit(model, data, *, learning_rate, **options):
+        rates.append(learning_rate)
+        return Result(params=None, test_accuracy=None, history={}, seeds=(), state=None)
+
+    monkeypatch.setattr(methods.qat, "fit", fit)
+    flags = ["--methods", "qat", "--learning-rates", "0.001", "0.1"]
+    assert cli.main([*FLAGS, *flags, "--out", str(tmp_path)]) == 130
+    assert "interrupted" in capsys.readouterr().err
+    assert rates == [[0.001, 0.1]] and not list(tmp_path.iterdir())
 
 
 def test_memory_counts_keys_by_their_words():

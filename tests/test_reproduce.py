@@ -18,7 +18,7 @@ import pytest
 import bep_jax as bep
 from bep_jax import methods, paper
 from bep_jax.loop import Result
-from bep_jax.reproduce import COMMANDS, problems, smnist, training
+from bep_jax.reproduce import COMMANDS, problems, smnist
 from bep_jax.reproduce.results import Results
 
 SMALL = {"state_width": 15, "group_size": (5,), "epochs": 6, "tune_epochs": 6, "folds": 2, "runs": 2}
@@ -81,7 +81,7 @@ class StandIn:
 
 def use(monkeypatch, **options) -> StandIn:
     stand_in = StandIn(**options)
-    monkeypatch.setattr(training, "fit", stand_in)
+    monkeypatch.setattr(methods, "fit_bep", stand_in)
     return stand_in
 
 
@@ -418,7 +418,11 @@ def test_table1_trains_qat_on_the_same_folds(tmp_path, data_dir, monkeypatch):
     bep_fit = use(monkeypatch, accuracies=lambda call, s: (0.5, 0.9))
     # The rate 0.001 is the best on validation data; tests only report.
     qat_fit = StandIn(lambda call, s: (1 - abs(np.log10(call.rule[s]) + 3), 0.7))
-    monkeypatch.setattr(methods, "fit", lambda method, *args, **options: qat_fit(*args, **options))
+
+    def fit(model, data, *, learning_rate, **options):
+        return qat_fit(model, learning_rate, data, **options)
+
+    monkeypatch.setattr(methods.qat, "fit", fit)
     flags = {**TABLE1, "problems": ("ERing",), "data_dir": data_dir, "out": tmp_path / "out"}
     COMMANDS["table1"](**flags, methods=("bep", "qat-raw"), baseline_runs=2).run()
     assert [call.rule for call in qat_fit.calls] == [[1e-4, 1e-3, 1e-2], [1e-3, 1e-3]] * 2, "each fold: tuned, tested"

@@ -225,7 +225,7 @@ class Figure2:
             place["learning_rate"] if methods.is_qat(method) else Rule(**{k: place[k] for k in _RULE if k in place})
             for place in places
         ]
-        result = methods.fit(
+        return methods.fit(
             method,
             model,
             settings,
@@ -238,9 +238,6 @@ class Figure2:
             patience=places[0]["patience"] or None,
             progress=False,
         )
-        if not result.history or result.history["train_accuracy"].shape[1] < epochs:
-            raise KeyboardInterrupt
-        return result
 
     def _report(self, results: Results) -> None:
         results.refresh()

@@ -45,8 +45,6 @@ def run(
             callbacks=[lambda report: progress()],
             progress=False,
         )
-        if not result.history or result.history["train_accuracy"].shape[1] < settings["epochs"]:
-            raise KeyboardInterrupt
         return [training.numbers(result, s, test=not tune) for s in range(len(places))]
 
     grid = _grid(flags, source.known, method, fold, chosen)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import jax
-import jax.numpy as jnp
 from tqdm.auto import tqdm
 from tyro.conf import arg
 
@@ -16,7 +15,6 @@ from bep_jax import datasets
 from bep_jax.reproduce import training
 from bep_jax.reproduce.problems import Arrays
 from bep_jax.reproduce.results import Record, Results, complete
-from bep_jax.rule import thresholds
 
 _IMAGES = 60_000  # in the training file
 PROTOCOL = f"""\
@@ -142,10 +140,9 @@ def _run(
         data = flags.load(window)
         num_inputs = flags.width or 784 // window
         model = flags.model(num_inputs, flags.state_width, 10, None if horizon >= window else horizon)
-        limits = [thresholds(model, flags.rule(place["gate"])) for place in missing]
         result = flags.fit(
             model,
-            jax.tree.map(lambda *a: jnp.stack(a), *limits),
+            [flags.rule(place["gate"]) for place in missing],
             data,
             epochs=flags.epochs,
             batch_size=flags.batch_size,

@@ -166,8 +166,6 @@ class Sweep:
             scale=places[0]["scale"],
             progress=False,
         )
-        if not result.history or result.history["train_accuracy"].shape[1] < self.epochs:
-            raise KeyboardInterrupt
         return [training.numbers(result, s, test=False) for s in range(len(places))]
 
     def _report(self, results: Results) -> None:

@@ -13,10 +13,10 @@ import jax
 import numpy as np
 from tyro.conf import arg
 
-from bep_jax.fitting import fit
+from bep_jax import methods
 from bep_jax.loop import Result
 from bep_jax.networks import Model, rnn
-from bep_jax.rule import Limits, Rule, thresholds
+from bep_jax.rule import Rule, thresholds
 
 TAIL = 5  # epochs that a validation accuracy is the mean of
 
@@ -83,7 +83,7 @@ class Network:
     def fit(
         self,
         model: Model,
-        rule: Rule | Limits,
+        rules: Sequence[Rule],
         data: Any,
         *,
         epochs: int,
@@ -92,10 +92,11 @@ class Network:
         validation: float,
         progress: Callable[[], Any],
     ) -> Result:
-        """`bep_jax.fit`, and KeyboardInterrupt where it was stopped early: half a run is no result."""
-        result = fit(
+        """`bep_jax.methods.fit` of BEP, a network for each of the rules."""
+        return methods.fit(
+            "bep",
             model,
-            rule,
+            rules,
             data,
             epochs=epochs,
             batch_size=batch_size,
@@ -107,9 +108,6 @@ class Network:
             callbacks=[lambda report: progress()],
             progress=False,
         )
-        if not result.history or result.history["train_accuracy"].shape[1] < epochs:
-            raise KeyboardInterrupt
-        return result
 
 
 def check_counts(who: str, **counts: int | Sequence[int]) -> None:

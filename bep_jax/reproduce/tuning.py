@@ -175,7 +175,7 @@ def _complete(
         data = source.fold(fold, flags.folds, window, bits, width, flags.seed, test=not tune)
         result = flags.fit(
             flags.model(width, width, source.num_classes),
-            flags.rule(flags.gate),
+            [flags.rule(flags.gate)] * len(missing),
             data,
             epochs=settings["epochs"],
             batch_size=training.batch_size(data.train_y.shape[1], flags.batches),
