@@ -3,6 +3,7 @@
 Axis letters: S networks trained side by side.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -79,13 +80,7 @@ def _fit(method: str, model: Model, settings: Sequence[Rule | float], data: Any,
     if method == "random-features":
         last = random_features.last_layer(model)
         rules = [
-            Rule(
-                margin=rule.margin,
-                group_size=rule.group_size[-1] if isinstance(rule.group_size, tuple) else rule.group_size,
-                reinforcement=rule.reinforcement,
-                bits=rule.bits,
-            )
-            for rule in rules
+            dataclasses.replace(r, group_size=r.group_size[-1]) if isinstance(r.group_size, tuple) else r for r in rules
         ]
         return random_features.fit(model, _stacked([thresholds(last, r) for r in rules]), data, **options)
     return fit_bep(model, _stacked([thresholds(model, r) for r in rules]), data, **options)

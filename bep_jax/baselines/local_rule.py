@@ -11,7 +11,7 @@ Source: Colombo, Pittorino, Roveri 2025, arXiv 2412.00119.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
 import jax
@@ -86,10 +86,7 @@ def thresholds(model: bep.Model, rule: bep.Rule) -> tuple[bep.Limits, ...]:
     sizes = rule.group_size if isinstance(rule.group_size, tuple) else (rule.group_size,) * len(layers)
     if len(sizes) != len(layers):
         raise ValueError(f"local_rule: group_size={sizes} needs one entry for each of {len(layers)} layers.")
-    rules = [
-        bep.Rule(margin=rule.margin, group_size=size, reinforcement=rule.reinforcement, bits=rule.bits)
-        for size in sizes
-    ]
+    rules = [replace(rule, group_size=size) for size in sizes]
     return tuple(bep.thresholds(layer, r) for layer, r in zip(layers, rules, strict=True))
 
 
