@@ -1,10 +1,11 @@
 """Pictures of reports, beside their tables: one function for each subcommand that has one."""
 
-import io
 from collections.abc import Callable
 from typing import Any
 
-_INK, _FLOAT, _C, _GRID = "#1b4f72", "#b9770e", "#7b7d7d", "#dddddd"
+from bep_jax import plots
+
+_INK, _FLOAT, _C = "#1b4f72", "#b9770e", "#7b7d7d"
 _PRODUCTS = {"forward": "#1b4f72", "backward": "#b03a2e", "outer": "#1e8449"}
 
 
@@ -14,15 +15,12 @@ def png(record: dict[str, Any]) -> bytes | None:
     if draw is None:
         return None
     try:
-        from matplotlib.figure import Figure
+        figure = plots.new_figure(10, 4, dpi=110)
     except ImportError:
         return None
-    figure = Figure(figsize=(10, 4), layout="constrained")
     draw(figure, record["rows"])
     figure.suptitle(f"{record['title']} ({record['machine']['cpu']})", fontsize=10)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=110, metadata={"Software": None})
-    return picture.getvalue()
+    return plots.png(figure, metadata={"Software": None})
 
 
 def _products(figure, rows) -> None:
@@ -107,6 +105,5 @@ def _tidy(axes, title: str, label: str, logarithmic: str = "") -> None:
     if "y" in logarithmic:
         axes.set_yscale("log")
     axes.tick_params(labelsize=7)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(color=_GRID, linewidth=0.6)
-    axes.set_axisbelow(True)
+    axes.grid(color=plots.GRID, linewidth=0.6)
+    plots.tidy(axes)

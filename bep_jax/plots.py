@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+GRID = "#dddddd"
 _INSTALL = 'pip install "bep_jax[plot]"'
 _TRAINING, _VALIDATION, _TEST, _PAPER, _GREY = "#4477aa", "#cc6677", "#222222", "#228833", "#666666"
 _LAYERS = ("#4477aa", "#ee7733", "#228833", "#aa3377", "#009988", "#cc3311")
@@ -37,7 +38,7 @@ def curves(
     Raises:
       ImportError: matplotlib is not installed.
     """
-    figure = _figure(10.0, 5.4)
+    figure = new_figure(10.0, 5.4)
     grid = figure.add_gridspec(2, 2, width_ratios=(1.7, 1.0))
     accuracy, trigger, groups = (figure.add_subplot(grid[place]) for place in (np.s_[:, 0], np.s_[0, 1], np.s_[1, 1]))
     epochs = np.arange(1, 1 + next(iter(history.values())).shape[1])
@@ -68,8 +69,8 @@ def curves(
     groups.legend(loc="best", frameon=False)
 
     for axes in (accuracy, trigger, groups):
-        _tidy(axes, epochs)
-    return _png(figure)
+        _tidy_epochs(axes, epochs)
+    return png(figure)
 
 
 def comparison(
@@ -88,7 +89,7 @@ def comparison(
     Raises:
       ImportError: matplotlib is not installed.
     """
-    figure = _figure(8.0, 4.6)
+    figure = new_figure(8.0, 4.6)
     axes = figure.add_subplot()
     validated = all("validation_accuracy" in history for history in histories.values())
     name = "validation_accuracy" if validated else "train_accuracy"
@@ -102,22 +103,33 @@ def comparison(
     kind = "Validation" if validated else "Training"
     axes.set(title=f"{title}: {kind.lower()} accuracy (%), test as a diamond", xlabel="epoch")
     figure.legend(loc="outside right upper", frameon=False, fontsize=8)
-    _tidy(axes, epochs)
-    return _png(figure)
+    _tidy_epochs(axes, epochs)
+    return png(figure)
 
 
-def _figure(width: float, height: float) -> Any:
+def new_figure(width: float, height: float, dpi: float = 150) -> Any:
+    """A figure without pyplot: no display, no state that outlives it.
+
+    Raises:
+      ImportError: matplotlib is not installed.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError(f"plots: pictures need matplotlib: {_INSTALL}") from error
-    # A figure without pyplot: no display, no state that outlives it.
-    return Figure(figsize=(width, height), dpi=150, layout="constrained")
+    return Figure(figsize=(width, height), dpi=dpi, layout="constrained")
 
 
-def _png(figure: Any) -> bytes:
+def tidy(axes: Any) -> None:
+    """Lines of the grid behind the data, and no frame but two axes."""
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def png(figure: Any, **options: Any) -> bytes:
+    """The content of a PNG file; options are those of matplotlib's ``savefig``."""
     file = io.BytesIO()
-    figure.savefig(file, format="png")
+    figure.savefig(file, format="png", **options)
     return file.getvalue()
 
 
@@ -142,11 +154,10 @@ def _final(axes: Any, last: int, test_accuracy: np.ndarray | None, paper: float 
         )
 
 
-def _tidy(axes: Any, epochs: np.ndarray) -> None:
+def _tidy_epochs(axes: Any, epochs: np.ndarray) -> None:
     margin = 0.5 if len(epochs) == 1 else 0.03 * (len(epochs) - 1)
     axes.set_xlim(epochs[0] - margin if len(epochs) == 1 else epochs[0], epochs[-1] + margin)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.title.set(fontsize=10, ha="left", x=0.0)
-    axes.grid(axis="y", color="#dddddd", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", color=GRID, linewidth=0.6)
+    tidy(axes)

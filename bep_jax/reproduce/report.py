@@ -4,14 +4,13 @@ matplotlib is imported when a picture is drawn.
 """
 
 import dataclasses
-import io
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bep_jax import paper, runs
+from bep_jax import paper, plots, runs
 from bep_jax.datasets import files
 
 RESULTS, TABLE, PICTURE, PROTOCOL = "results.jsonl", "table.md", "picture.png", "protocol.json"
@@ -40,7 +39,7 @@ def write(out: Path, *, flags: Any, table: str, picture: Callable[[], bytes]) ->
 def table1_picture(ours: Mapping[str, tuple[float, float]]) -> bytes:
     """Ours (mean, std in percent) and the paper's, a line a problem, best on top."""
     names = sorted(ours, key=lambda name: ours[name])
-    figure = new_figure(8.0, 1.4 + 0.3 * len(names))
+    figure = plots.new_figure(8.0, 1.4 + 0.3 * len(names))
     axes = figure.add_subplot()
     height = {name: i for i, name in enumerate(names)}
     rows = {name: paper.TABLE1[name] for name in names if name in paper.TABLE1}
@@ -62,9 +61,9 @@ def table1_picture(ours: Mapping[str, tuple[float, float]]) -> bytes:
     axes.set_yticks(range(len(names)), names)
     axes.set(xlabel="test accuracy (%)", ylim=(-0.7, len(names) - 0.3))
     axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=4, frameon=False)
-    axes.grid(axis="x", color="#dddddd", linewidth=0.6)
-    tidy(axes)
-    return png(figure)
+    axes.grid(axis="x", color=plots.GRID, linewidth=0.6)
+    plots.tidy(axes)
+    return plots.png(figure)
 
 
 def lines_picture(
@@ -100,7 +99,7 @@ def panels_picture(
     """`lines_picture` for several panels: title -> (ours, theirs). Lines of one name have one colour in all of them."""
     columns = 1 if len(panels) == 1 else 2
     rows = -(-len(panels) // columns)
-    figure = new_figure(5.0 * columns + 2.0, 3.2 * rows + 1.4)
+    figure = plots.new_figure(5.0 * columns + 2.0, 3.2 * rows + 1.4)
     names = list(dict.fromkeys(name for ours, _ in panels.values() for name in ours))
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat[len(panels) :]:
@@ -120,30 +119,10 @@ def panels_picture(
             axes.set_xticks(list(ticks), [f"{tick:g}" for tick in ticks])
             axes.minorticks_off()
         axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
-        axes.grid(color="#dddddd", linewidth=0.6)
-        tidy(axes)
+        axes.grid(color=plots.GRID, linewidth=0.6)
+        plots.tidy(axes)
     handles: dict[str, Any] = {}
     for axes in grid.flat:
         handles |= {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     figure.legend(list(handles.values()), list(handles), loc="outside right upper", frameon=False, fontsize=8)
-    return png(figure)
-
-
-def new_figure(width: float, height: float) -> Any:
-    """A figure without pyplot: no display, no state that outlives it."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError('pictures need matplotlib: pip install "bep_jax[plot]"') from error
-    return Figure(figsize=(width, height), dpi=150, layout="constrained")
-
-
-def tidy(axes: Any) -> None:
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def png(figure: Any) -> bytes:
-    file = io.BytesIO()
-    figure.savefig(file, format="png")
-    return file.getvalue()
+    return plots.png(figure)
