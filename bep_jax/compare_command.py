@@ -116,7 +116,7 @@ class Compare:
             "method": name,
             "test_accuracy": accuracy,
             "mean": accuracy.mean(),
-            "std": accuracy.std(ddof=1) if len(accuracy) > 1 else 0.0,
+            "std": runs.std(accuracy),
             "seeds": result.seeds,
             "setting": dataclasses.asdict(setting) if isinstance(setting, Rule) else {"learning_rate": setting},
             # The first one compiles.

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from bep_jax import runs
+
 GRID = "#dddddd"
 _INSTALL = 'pip install "bep_jax[plot]"'
 _TRAINING, _VALIDATION, _TEST, _PAPER, _GREY = "#4477aa", "#cc6677", "#222222", "#228833", "#666666"
@@ -148,7 +150,7 @@ def _final(axes: Any, last: int, test_accuracy: np.ndarray | None, paper: float 
     if paper is not None:
         axes.axhline(100 * paper, color=_PAPER, linewidth=1.2, linestyle="--", label=f"paper: {100 * paper:g} %")
     if test_accuracy is not None:
-        mean, std = 100 * test_accuracy.mean(), 100 * test_accuracy.std(ddof=1) if len(test_accuracy) > 1 else 0.0
+        mean, std = 100 * test_accuracy.mean(), 100 * runs.std(test_accuracy)
         axes.errorbar(
             [last], [mean], yerr=[std], fmt="D", markersize=5, capsize=4, color=_TEST, label=f"test: {mean:.2f} %"
         )

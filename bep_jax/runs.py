@@ -184,6 +184,16 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([line(header), line(rule), *(line(row) for row in rows)])
 
 
+def std(values: np.ndarray) -> float:
+    """Standard deviation over seeds, as a sample of all seeds; 0 for one alone.
+
+    Example:
+      >>> std(np.array([0.5, 0.75, 1.0])), std(np.array([0.5]))
+      (0.25, 0.0)
+    """
+    return float(values.std(ddof=1)) if len(values) > 1 else 0.0
+
+
 def timestamp() -> str:
     """Now, as part of a name."""
     return time.strftime("%Y%m%d-%H%M%S")

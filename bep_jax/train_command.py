@@ -138,7 +138,7 @@ class Train:
             "format": 1,
             "test_accuracy": accuracy,
             "mean": accuracy.mean(),
-            "std": _std(accuracy),
+            "std": runs.std(accuracy),
             "ensemble_test_accuracy": together,
             "interrupted": interrupted,
             "epochs": epochs,
@@ -215,7 +215,7 @@ def _ensemble_accuracy(model: Model, result: Result, data: Dataset) -> float | N
 
 
 def _comparison(accuracy: np.ndarray, together: float | None, epochs: int, reported: paper.Reported | None) -> str:
-    spread = f"± {100 * _std(accuracy):.2f} %" if len(accuracy) > 1 else "%"
+    spread = f"± {100 * runs.std(accuracy):.2f} %" if len(accuracy) > 1 else "%"
     rows = [
         (
             "test accuracy",
@@ -229,11 +229,6 @@ def _comparison(accuracy: np.ndarray, together: float | None, epochs: int, repor
         spread = f"± {reported.std:.2f} %" if reported.std is not None else "%"
         rows.append(("the paper", f"{reported.accuracy:.2f} {spread}", reported.source))
     return "\n".join(f"{name:<14}  {value:<14}  ({note})" for name, value, note in rows)
-
-
-def _std(accuracy: np.ndarray) -> float:
-    """Over seeds, as a sample of all seeds; 0 for one alone."""
-    return float(accuracy.std(ddof=1)) if len(accuracy) > 1 else 0.0
 
 
 def _count(number: int, noun: str) -> str:

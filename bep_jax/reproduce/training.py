@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from tyro.conf import arg
 
-from bep_jax import methods
+from bep_jax import methods, runs
 from bep_jax.loop import Result
 from bep_jax.networks import Model, rnn
 from bep_jax.rule import Rule, thresholds
@@ -147,9 +147,9 @@ def numbers(result: Result, s: int, *, test: bool = True) -> dict[str, Any]:
 
 
 def mean_std(values: Sequence[float]) -> tuple[float, float]:
-    """In percent; the standard deviation is that of a sample, 0 of one value alone."""
+    """In percent; the standard deviation is `runs.std`."""
     percent = 100 * np.asarray(values, np.float64)
-    return float(percent.mean()), float(percent.std(ddof=1)) if len(percent) > 1 else 0.0
+    return float(percent.mean()), runs.std(percent)
 
 
 def batch_size(num_samples: int, batches: int) -> int:
