@@ -60,15 +60,9 @@ class Compare:
         """
         plan = make_plan(self.data, self.network, self.rule, self.training)
         names = self._methods(plan)
-        folder = (
-            runs.reserve_next(self.output.out, f"compare-{plan.slug}-{runs.timestamp()}")
-            if self.output.name is None
-            else runs.reserve(self.output.out, self.output.name, self.output.overwrite)
-        )
-        try:
+        output = self.output
+        with runs.reserved(output.out, output.name, f"compare-{plan.slug}", output.overwrite) as folder:
             self._compare(plan, names, folder)
-        finally:
-            runs.release(folder)
 
     def _methods(self, plan: Plan) -> tuple[str, ...]:
         known = tuple(name for name in methods.TITLES if plan.kind == "mlp" or name != "local-rule")

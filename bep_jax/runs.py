@@ -12,7 +12,7 @@ import platform
 import re
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,30 @@ from bep_jax.datasets import files
 
 RESULT, HISTORY, CURVES, MODEL = "result.json", "history.csv", "curves.png", "model.safetensors"
 FLAGS = "flags.json"  # what a run was called with, for those who resume it
+
+
+@contextlib.contextmanager
+def reserved(out: str | os.PathLike, name: str | None, usual: str, overwrite: bool = False) -> Iterator[Path]:
+    """The folder of a run while it lasts: `reserve`, and `release` at the end.
+
+    Args:
+      out, name, overwrite: as for `reserve`.
+      usual: begins the name of a run that was given none; the time follows and, where that is taken, a number.
+
+    Example:
+      >>> import tempfile
+      >>> with tempfile.TemporaryDirectory() as out, reserved(out, None, "digits") as folder:
+      ...     folder.name.startswith("digits-2"), folder.is_dir()
+      (True, True)
+    """
+    if name is None:
+        folder = reserve_next(out, f"{usual}-{time.strftime('%Y%m%d-%H%M%S')}")
+    else:
+        folder = reserve(out, name, overwrite)
+    try:
+        yield folder
+    finally:
+        release(folder)
 
 
 def reserve(out: str | os.PathLike, name: str, overwrite: bool = False) -> Path:
@@ -192,11 +216,6 @@ def std(values: np.ndarray) -> float:
       (0.25, 0.0)
     """
     return float(values.std(ddof=1)) if len(values) > 1 else 0.0
-
-
-def timestamp() -> str:
-    """Now, as part of a name."""
-    return time.strftime("%Y%m%d-%H%M%S")
 
 
 def environment() -> dict[str, Any]:

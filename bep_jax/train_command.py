@@ -49,19 +49,13 @@ class Train:
           KeyboardInterrupt: after everything was written, if training was interrupted; says how to go on.
         """
         started, begun = time.strftime("%Y-%m-%dT%H:%M:%S%z"), time.perf_counter()
-        command = self._recalled() if self.output.resume else self
+        output = self.output
+        command = self._recalled() if output.resume else self
         plan = make_plan(command.data, command.network, command.rule, command.training)
-        if self.output.json is not None and self.output.json.is_dir():
-            raise ValueError(f"train: --json wants a file, got the folder {self.output.json}.")
-        folder = (
-            runs.reserve_next(self.output.out, f"{plan.slug}-{runs.timestamp()}")
-            if self.output.name is None
-            else runs.reserve(self.output.out, self.output.name, self.output.overwrite or self.output.resume)
-        )
-        try:
+        if output.json is not None and output.json.is_dir():
+            raise ValueError(f"train: --json wants a file, got the folder {output.json}.")
+        with runs.reserved(output.out, output.name, plan.slug, output.overwrite or output.resume) as folder:
             command._train(plan, folder, started, begun)
-        finally:
-            runs.release(folder)
 
     def _recalled(self) -> "Train":
         """This command, with the flags of the run that it resumes wherever none is given."""

@@ -98,6 +98,20 @@ def test_a_taken_name_gets_a_number(tmp_path):
     assert [runs.reserve_next(tmp_path, "run").name for _ in range(3)] == ["run", "run-2", "run-3"]
 
 
+def test_a_folder_is_had_while_a_run_lasts(tmp_path):
+    with pytest.raises(KeyboardInterrupt), runs.reserved(tmp_path, "run", "unused"):
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
+    with runs.reserved(tmp_path, None, "usual") as first, runs.reserved(tmp_path, None, "usual") as second:
+        (first / "result.json").write_text("{}")
+        assert first != second and all(folder.name.startswith("usual-2") for folder in (first, second))
+    assert list(tmp_path.iterdir()) == [first]
+    with pytest.raises(FileExistsError), runs.reserved(tmp_path, first.name, "unused"):
+        pass
+    with runs.reserved(tmp_path, first.name, "unused", overwrite=True) as again:
+        assert again == first
+
+
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b", "/tmp/a", "a\0b"])
 def test_a_name_is_one_part_of_a_path(tmp_path, name):
     with pytest.raises(ValueError, match="one part of a path"):
