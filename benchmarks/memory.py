@@ -5,7 +5,6 @@ step needs meanwhile. Measured is by how much the resident memory of a fresh pro
 weights and trains. It loads finished programs, because compiling takes more memory than training.
 """
 
-import ctypes
 import functools
 import os
 import pathlib
@@ -23,6 +22,7 @@ from benchmarks import programs, timing
 from benchmarks.programs import Problem, Program
 from benchmarks.report import Column, Report
 from benchmarks.timing import Spread
+from bep_jax.memory import reset_peak, resident_bytes
 
 # Times less than float32 with Adam: good, beyond.
 TARGETS = (4.0, 6.0)
@@ -156,23 +156,17 @@ def _grown(path: pathlib.Path) -> tuple[int, int]:
 def _child(path: str) -> tuple[int, int]:
     compiled, data = pickle.loads(pathlib.Path(path).read_bytes())
     data = tuple(jax.device_put(a) for a in data)
-    before = _resident("VmRSS")
+    before = resident_bytes()
     load = functools.partial(serialize_executable.deserialize_and_load, execution_devices=jax.devices()[:1])
     start, train = (load(*one) for one in compiled)
-    # What loading freed is given back first, or arrays would move in there unseen.
-    ctypes.CDLL(None).malloc_trim(0)
-    loaded = _resident("VmRSS")
-    pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
+    if not reset_peak():
+        raise OSError("memory: this system does not tell the peak of resident memory.")
+    loaded = resident_bytes()
     state = start(np.zeros(2, np.uint32))
     for _ in range(_CALLS):
         state, counts = train(state, data)
     jax.block_until_ready((state, counts))
-    return loaded - before, _resident("VmHWM") - loaded
-
-
-def _resident(which: str) -> int:
-    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(which))
+    return loaded - before, resident_bytes(peak=True) - loaded
 
 
 if __name__ == "__main__":

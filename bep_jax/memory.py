@@ -32,12 +32,12 @@ def peak_bytes(work: Callable[[], Any]) -> int | None:
       True
     """
     gc.collect()
-    if jax.default_backend() != "cpu" or not _reset():
+    if jax.default_backend() != "cpu" or not reset_peak():
         work()
         return None
-    before = _status("VmRSS")
+    before = resident_bytes()
     work()
-    return max(0, _status("VmHWM") - before)
+    return max(0, resident_bytes(peak=True) - before)
 
 
 def state_bytes(tree: Any) -> int:
@@ -51,8 +51,12 @@ def state_bytes(tree: Any) -> int:
     return sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
 
 
-def _reset() -> bool:
-    """Hands free memory back and sets the peak to what is resident now; whether that worked."""
+def reset_peak() -> bool:
+    """Hands free memory back, or arrays would move in there unseen, and sets the peak to what is resident then.
+
+    Returns:
+      Whether that worked.
+    """
     try:
         ctypes.CDLL(None).malloc_trim(0)
         _CLEAR.write_text("5")
@@ -61,6 +65,8 @@ def _reset() -> bool:
         return False
 
 
-def _status(name: str) -> int:
-    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(f"{name}:"))
+def resident_bytes(*, peak: bool = False) -> int:
+    """Resident memory of this process, on Linux: now, or at its peak since `reset_peak`."""
+    name = "VmHWM:" if peak else "VmRSS:"
+    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(name))
     return 1024 * int(line.split()[1])
