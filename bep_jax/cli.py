@@ -1,7 +1,4 @@
-"""The command line: ``python -m bep_jax train`` and its like.
-
-A command is a frozen dataclass whose fields are its flags, read by tyro, and whose ``run`` does the work.
-"""
+"""The command line: ``python -m bep_jax train`` and its like, of `bep_jax.commands`, read by tyro."""
 
 import dataclasses
 import importlib
@@ -14,9 +11,7 @@ from typing import Annotated, Any, Union
 
 import tyro
 
-from bep_jax.commands import Describe, Export, Predict
-from bep_jax.compare_command import Compare
-from bep_jax.train_command import Train
+from bep_jax.commands import COMMANDS
 
 _DESCRIPTION = """Binary Error Propagation: neural networks with binary weights, trained by binary error signals.
 
@@ -69,14 +64,8 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _commands(args: Sequence[str]) -> Any:
-    """The type that tyro reads: one dataclass a command. Only the one that is called is imported."""
-    commands: dict[str, Any] = {
-        "train": Train,
-        "compare": Compare,
-        "predict": Predict,
-        "summary": Describe,
-        "export": Export,
-    }
+    """The type that tyro reads: one dataclass a command. Those of `bep_jax.reproduce` are imported when called."""
+    commands: dict[str, Any] = dict(COMMANDS)
     if importlib.util.find_spec("bep_jax.reproduce") is not None:
         commands["reproduce"] = _reproduce() if args[:1] == ["reproduce"] else _Reproduce
     return _one_of(commands)

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 import bep_jax as bep
-from bep_jax import cli, flags, runs, train_command
+from bep_jax import cli, runs
+from bep_jax.commands import flags, train
 
 
 @pytest.fixture(autouse=True)
@@ -208,7 +209,7 @@ def test_ctrl_c_writes_what_there_is_and_resume_goes_on(small, monkeypatch, tmp_
     def fit(*args, callbacks, **options):
         return bep.fit(*args, callbacks=[*callbacks, press], **options)
 
-    monkeypatch.setattr(train_command, "fit", fit)
+    monkeypatch.setattr(train, "fit", fit)
     args = ["train", "--epochs", "4", "--seeds", "1", "--widths", "15", "--gate", "0.3", "--out", "my runs"]
     assert cli.main([*args, "--name", "long", "--json", "j.json", "--resume"]) == 130
     out, err = capsys.readouterr()
@@ -223,7 +224,7 @@ def test_ctrl_c_writes_what_there_is_and_resume_goes_on(small, monkeypatch, tmp_
     assert (result["interrupted"], result["epochs"], result["resumed_after"]) == (True, 2, 0)
     assert (folder / "curves.png").is_file()
 
-    monkeypatch.setattr(train_command, "fit", bep.fit)
+    monkeypatch.setattr(train, "fit", bep.fit)
     resume = ["train", "--out", "my runs", "--name", "long", "--resume"]
     assert cli.main([*resume, "--batch-size", "32"]) == 2
     assert "is of another run: batch_size is 100 there, 32 here" in capsys.readouterr().err
@@ -258,18 +259,18 @@ def test_resume_of_what_is_not_there(small, tmp_path, capsys):
 
 
 def test_flags_of_a_run_come_back(tmp_path):
-    command = train_command.Train(
+    command = train.Train(
         data=flags.Data(dataset="ucr/X", data_dir=tmp_path, window=3),
         network=flags.Network(state_width=30),
         rule=flags.RuleFlags(group_size=(3, 5)),
         training=flags.Training(epochs=9),
     )
-    groups = {name: dataclasses.asdict(getattr(command, name)) for name in train_command._GROUPS}
+    groups = {name: dataclasses.asdict(getattr(command, name)) for name in train._GROUPS}
     runs.write_json(tmp_path / "runs" / "a" / "flags.json", groups)
     output = flags.Output(out=tmp_path / "runs", name="a", resume=True)
-    recalled = train_command.Train(output=output)._recalled()
+    recalled = train.Train(output=output)._recalled()
     assert recalled == dataclasses.replace(command, output=output)
-    longer = train_command.Train(output=output, training=flags.Training(epochs=20))._recalled()
+    longer = train.Train(output=output, training=flags.Training(epochs=20))._recalled()
     assert longer == dataclasses.replace(command, output=output, training=flags.Training(epochs=20))
 
 

@@ -16,9 +16,9 @@ import jax
 import numpy as np
 
 from bep_jax import checkpoint, model_file, paper, plots, runs
+from bep_jax.commands.flags import Data, Network, Output, Plan, RuleFlags, Training, make_plan
 from bep_jax.datasets import Dataset
 from bep_jax.fitting import fit
-from bep_jax.flags import Data, Network, Output, Plan, RuleFlags, Training, make_plan
 from bep_jax.loop import Report, Result
 from bep_jax.model_file import Saved
 from bep_jax.networks import Model

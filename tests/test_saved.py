@@ -9,6 +9,7 @@ from drawn import assert_same_encoder, draw, expansion, thermometer
 
 import bep_jax as bep
 from bep_jax import cli, encode, predict
+from bep_jax.commands.train import Train
 
 
 @pytest.fixture(scope="module")
@@ -200,9 +201,9 @@ def test_recurrent_inputs(tmp_path):
 
 def test_train_writes_a_model_that_predicts(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli.Train, "_picture", lambda *args: None)  # plots are not the matter here
+    monkeypatch.setattr(Train, "_picture", lambda *args: None)  # plots are not the matter here
     data = bep.datasets.load("random-prototypes", num_train=60, num_test=40, num_inputs=33, width=35, seed=(0, 1))
-    monkeypatch.setattr("bep_jax.flags.datasets.load", lambda *args, **options: data)
+    monkeypatch.setattr("bep_jax.commands.flags.datasets.load", lambda *args, **options: data)
     args = ["train", "--widths", "15", "--epochs", "1", "--seeds", "2", "--name", "run", "--no-progress"]
     assert cli.main(args) == 0
     result = json.loads((tmp_path / "runs" / "run" / "result.json").read_text())

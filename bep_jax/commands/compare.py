@@ -16,8 +16,8 @@ from tyro.conf import arg
 
 from bep_jax import memory, methods, plots, runs
 from bep_jax.baselines.local_rule import usual_group_size
+from bep_jax.commands.flags import Data, Network, Output, Plan, RuleFlags, Training, make_plan
 from bep_jax.datasets import Dataset
-from bep_jax.flags import Data, Network, Output, Plan, RuleFlags, Training, make_plan
 from bep_jax.loop import Result
 from bep_jax.networks import Model
 from bep_jax.rule import Rule
