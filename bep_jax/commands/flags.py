@@ -16,6 +16,7 @@ from bep_jax.datasets import Dataset
 from bep_jax.networks import Model, mlp, rnn
 from bep_jax.rule import Rule
 
+DataDir = Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: $BEP_JAX_DATA or the cache)")]
 _SERIES = "ucr/"
 _ROWS = {"mnist": 28, "fashion-mnist": 28, "digits": 8}  # of an image: one a time step unless --window says otherwise
 _WIDTHS, _STATE_WIDTH, _BATCH_SIZE = (525, 525), 1035, 100
@@ -29,9 +30,7 @@ class Data:
     """random-prototypes (drawn anew for every seed), mnist, fashion-mnist, digits, or ucr/<Problem>."""
     split: Literal["official", "paper"] = "official"
     """mnist and fashion-mnist: the official test file, or, as in the paper, the last 10,000 of the training file."""
-    data_dir: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: $BEP_JAX_DATA or the cache)")] = (
-        None
-    )
+    data_dir: DataDir = None
     """Where the files are, or go when they are downloaded."""
     window: Annotated[
         int | None, arg(metavar="STEPS", help_behavior_hint="(default: whole series; images one row a step)")

@@ -15,6 +15,7 @@ from tyro.conf import arg
 
 from bep_jax import methods, paper, runs
 from bep_jax.baselines.local_rule import usual_group_size
+from bep_jax.commands.flags import DataDir
 from bep_jax.datasets import Dataset, load
 from bep_jax.loop import Result
 from bep_jax.networks import mlp
@@ -100,9 +101,7 @@ class Figure2:
     """Tested runs."""
     seed: Annotated[int, arg(metavar="N")] = 0
     """What everything is drawn from."""
-    data_dir: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: $BEP_JAX_DATA or the cache)")] = (
-        None
-    )
+    data_dir: DataDir = None
     """Where the files are, or go when they are downloaded."""
     out: Annotated[Path, arg(metavar="DIR")] = Path("runs/reproduce-figure2")
     """Where results.jsonl, table.md, picture.png and protocol.json go."""

@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 from tyro.conf import arg
 
 from bep_jax import methods, runs
+from bep_jax.commands.flags import DataDir
 from bep_jax.datasets import load
 from bep_jax.networks import mlp
 from bep_jax.reproduce import report, training
@@ -79,9 +80,7 @@ class Sweep:
     """Runs of every setting."""
     seed: Annotated[int, arg(metavar="N")] = 0
     """What everything is drawn from."""
-    data_dir: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: $BEP_JAX_DATA or the cache)")] = (
-        None
-    )
+    data_dir: DataDir = None
     """Where the files are, or go when they are downloaded."""
     out: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: runs/reproduce-NAME)")] = None
     """Where results.jsonl, table.md, picture.png and protocol.json go."""

@@ -6,7 +6,6 @@ Axis letters: S networks trained side by side.
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import jax
@@ -14,6 +13,7 @@ import numpy as np
 from tyro.conf import arg
 
 from bep_jax import methods, runs
+from bep_jax.commands.flags import DataDir
 from bep_jax.loop import Result
 from bep_jax.networks import Model, rnn
 from bep_jax.rule import Rule, thresholds
@@ -25,9 +25,7 @@ TAIL = 5  # epochs that a validation accuracy is the mean of
 class Network:
     """Flags of the network, the rule and the data, and what they come to."""
 
-    data_dir: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: $BEP_JAX_DATA or the cache)")] = (
-        None
-    )
+    data_dir: DataDir = None
     """Where the files are, or go when they are downloaded."""
     output_width: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the state's width)")] = None
     """Neurons of the layer after the last state."""
