@@ -14,7 +14,7 @@ from tyro.conf import arg
 from bep_jax import datasets
 from bep_jax.datasets import Dataset
 from bep_jax.networks import Model, mlp, rnn
-from bep_jax.rule import Rule
+from bep_jax.rule import Rule, next_group_size
 
 DataDir = Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: $BEP_JAX_DATA or the cache)")]
 _SERIES = "ucr/"
@@ -279,7 +279,7 @@ def _bits(data: Data, flags: RuleFlags, series: bool) -> tuple[int | None, int]:
 
 def _usual_group_size(kind: str, widths: tuple[int, ...]) -> tuple[int, ...]:
     least = 15 if kind == "rnn" else 35
-    return tuple(next(size for size in range(min(least, width), width + 1) if width % size == 0) for width in widths)
+    return tuple(next_group_size(width, least - 1) for width in widths)
 
 
 def _group_size(sizes: tuple[int, ...], widths: tuple[int, ...]) -> int | tuple[int, ...]:

@@ -22,7 +22,7 @@ from bep_jax.datasets import load
 from bep_jax.networks import mlp
 from bep_jax.reproduce import report, training
 from bep_jax.reproduce.results import Record, Results, complete
-from bep_jax.rule import Rule
+from bep_jax.rule import Rule, next_group_size
 
 _DRAWN = "random-prototypes"
 _RULE = tuple(field.name for field in dataclasses.fields(Rule))
@@ -116,7 +116,7 @@ class Sweep:
     def _group_sizes(self, width: int) -> list[int]:
         if self.group_sizes is not None:
             return [size for size in self.group_sizes if width % size == 0]
-        return [next(size for size in range(min(35, width), width + 1) if width % size == 0)]
+        return [next_group_size(width, 34)]
 
     def _settings(self) -> dict[str, Any]:
         names = ("num_train", "validation", "epochs", "seed")
