@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bep_jax import bits, products
+from bep_jax.checks import check_count
 
 # A block of rows is encoded at a time, so that the unpacked bits of a big data set never exist together.
 _BLOCK_BITS = 1 << 24
@@ -220,10 +221,7 @@ def fit_thermometer(train: npt.ArrayLike, num_bits: int) -> Thermometer:
       >>> bits.unpack(encoder(np.array([2.5])), num_bits=3)
       Array([ 1, -1, -1], dtype=int8)
     """
-    if isinstance(num_bits, bool) or not isinstance(num_bits, int | np.integer):
-        raise TypeError(f"fit_thermometer: num_bits must be an integer, got {num_bits!r}.")
-    if num_bits < 1:
-        raise ValueError(f"fit_thermometer: num_bits must be at least 1, got {num_bits}.")
+    num_bits = check_count(num_bits, "num_bits", "fit_thermometer")
     train = _training(train, "fit_thermometer")
     rows = train.reshape(-1, train.shape[-1])
     thresholds = np.empty((rows.shape[1], num_bits), rows.dtype)

@@ -20,6 +20,7 @@ import numpy as np
 from jax import lax
 
 from bep_jax import bits
+from bep_jax.checks import check_count
 
 MAX_SWEEPS = 100
 _ALPHA_DENOMINATOR = 64
@@ -56,7 +57,8 @@ def equiangular_frame(key: jax.Array, num_classes: int, width: int, *, alpha: fl
              [-20, -18,  60, -22],
              [-18, -20, -22,  60]], dtype=int32)
     """
-    num_classes, width = _size("num_classes", num_classes, 2), _size("width", width, 1)
+    num_classes = check_count(num_classes, "num_classes", "equiangular_frame", least=2)
+    width = check_count(width, "width", "equiangular_frame")
     if not 0.0 <= alpha < float("inf"):
         raise ValueError(f"equiangular_frame: alpha must be finite and at least 0, got {alpha}.")
     weight = Fraction(alpha).limit_denominator(_ALPHA_DENOMINATOR)
@@ -169,11 +171,3 @@ def _check_int32(num_classes: int, width: int, weight: Fraction) -> None:
             f"equiangular_frame: num_classes={num_classes}, width={width}, alpha={float(weight)} need more than "
             "32 bits in the exact comparison; take fewer classes, or an alpha that is a small whole number."
         )
-
-
-def _size(name: str, value: int, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"equiangular_frame: {name} must be an integer, got {value!r}.")
-    if value < least:
-        raise ValueError(f"equiangular_frame: {name} must be at least {least}, got {value}.")
-    return int(value)

@@ -20,8 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from bep_jax import bits, encode, tensor_file
+from bep_jax.checks import check_count
 from bep_jax.datasets import files
-from bep_jax.datasets.dataset import check_count
 from bep_jax.encode import Composition, Encoder, Expansion, Thermometer
 from bep_jax.networks import Dense, Model, Params, Recurrent
 from bep_jax.tensor_file import Format

@@ -23,6 +23,7 @@ import numpy as np
 from jax import lax
 
 from bep_jax import bits, dense, products
+from bep_jax.checks import check_count
 from bep_jax.frames import equiangular_frame
 
 _INT16_MAX = 32767
@@ -300,9 +301,9 @@ def mlp(*, num_inputs: int, widths: Sequence[int], num_classes: int) -> Model:
     """
     if not np.ndim(widths) == 1 or len(widths) == 0:
         raise ValueError(f"mlp: widths must be a tuple with at least one layer, got {widths!r}.")
-    sizes = tuple(_size("mlp", "every size", s) for s in (num_inputs, *widths))
+    sizes = tuple(check_count(s, "every size", "mlp") for s in (num_inputs, *widths))
     layers = tuple(Dense(k, n) for k, n in itertools.pairwise(sizes))
-    return Model(layers, _size("mlp", "num_classes", num_classes, least=2))
+    return Model(layers, check_count(num_classes, "num_classes", "mlp", least=2))
 
 
 def rnn(*, num_inputs: int, state_width: int, output_width: int, num_classes: int, horizon: int | None = None) -> Model:
@@ -330,16 +331,8 @@ def rnn(*, num_inputs: int, state_width: int, output_width: int, num_classes: in
       ((35, 28), (35, 35), (15, 35))
     """
     kx, ks, ky = (
-        _size("rnn", name, size)
+        check_count(size, name, "rnn")
         for name, size in (("num_inputs", num_inputs), ("state_width", state_width), ("output_width", output_width))
     )
-    horizon = None if horizon is None else _size("rnn", "horizon", horizon)
-    return Model((Recurrent(kx, ks, horizon), Dense(ks, ky)), _size("rnn", "num_classes", num_classes, least=2))
-
-
-def _size(who: str, name: str, size: int, least: int = 1) -> int:
-    if isinstance(size, bool) or not isinstance(size, int | np.integer):
-        raise TypeError(f"{who}: {name} must be an integer, got {size!r}.")
-    if size < least:
-        raise ValueError(f"{who}: {name} must be at least {least}, got {size}.")
-    return int(size)
+    horizon = None if horizon is None else check_count(horizon, "horizon", "rnn")
+    return Model((Recurrent(kx, ks, horizon), Dense(ks, ky)), check_count(num_classes, "num_classes", "rnn", least=2))

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bep_jax import bits, chain, encode
-from bep_jax.datasets.dataset import check_count, last_steps, window_length
+from bep_jax.checks import check_count
+from bep_jax.datasets.dataset import last_steps, window_length
 from bep_jax.datasets.images import read_idx
 from bep_jax.datasets.series import read_ts
 from bep_jax.encode import Composition, Encoder, Expansion, Thermometer

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from bep_jax import encode
+from bep_jax.checks import check_count
 from bep_jax.datasets import features, images, series
 from bep_jax.datasets.dataset import (
     Dataset,
     EncoderOrFit,
     Options,
     Parts,
-    check_count,
     check_seed,
     encoded,
     from_arrays,

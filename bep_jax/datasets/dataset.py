@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from bep_jax import encode
+from bep_jax.checks import check_count
 from bep_jax.encode import Encoder
 
 # A fitted encoder, or what fits one: train_x [n, F] or [n, T, F] -> encoder.
@@ -81,11 +82,8 @@ class Options:
         if self.encoder is not None and self.num_bits is not None:
             raise ValueError(f"{who}: give encoder or num_bits, not both.")
         for name in ("num_bits", "width"):
-            value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer)):
-                raise TypeError(f"{who}: {name} must be an integer, got {value!r}.")
-            if value is not None and value < 1:
-                raise ValueError(f"{who}: {name} must be at least 1, got {value}.")
+            if getattr(self, name) is not None:
+                check_count(getattr(self, name), name, who)
         if self.encoder is not None and not callable(self.encoder):
             raise TypeError(
                 f"{who}: encoder must be an encoder, or a function of train_x, got {type(self.encoder).__name__}."
@@ -235,15 +233,6 @@ def window_length(window: int | None, series: Sequence[np.ndarray], who: str) ->
     if window is None:
         return max(one.shape[0] for one in series)
     return check_count(window, "window", who)
-
-
-def check_count(value: int, name: str, who: str, least: int = 1) -> int:
-    """An int of at least ``least``, or an error that names ``who``."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{who}: {name} must be an integer, got {value!r}.")
-    if value < least:
-        raise ValueError(f"{who}: {name} must be at least {least}, got {value}.")
-    return int(value)
 
 
 def check_seed(seed: int, who: str) -> int:

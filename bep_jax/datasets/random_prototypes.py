@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from bep_jax import bits
-from bep_jax.datasets.dataset import Parts, check_count
+from bep_jax.checks import check_count
+from bep_jax.datasets.dataset import Parts
 
 _BLOCK_ROWS = 1000
 
