@@ -29,7 +29,7 @@ def small(monkeypatch):
 
 
 def command(out, **options):
-    flags = {"layer_widths": (15,), "layers": (2,), "margins": (0.5,), "groups": (1,), "tune_epochs": 1, "epochs": 2}
+    flags = {"layer_widths": (15,), "layers": (2,), "margins": (0.5,), "groups": ("1",), "tune_epochs": 1, "epochs": 2}
     return figure2.Figure2(**{"datasets": ("random-prototypes",), "runs": 2, "out": out, **flags, **options})
 
 
@@ -62,6 +62,20 @@ def test_second_call_trains_nothing_and_more_candidates_only_themselves(tmp_path
     assert tuned == {0.2, 0.5, 0.9}
 
 
+def test_groups_that_differ_between_layers(tmp_path, small):
+    groups = ("3", "5,3", "5,3,1", "4")  # the third is for another depth, the last divides nothing
+    command(tmp_path, groups=groups, gates=(0.2,), tune_runs=1).run()
+    tuned, tested = ([r for r in lines(tmp_path) if r["kind"] == kind] for kind in ("tune", "run"))
+    assert [r["group_size"] for r in tuned] == [5, [3, 5]]
+    best = max(tuned, key=lambda r: r["validation_accuracy"])["group_size"]
+    assert [r["group_size"] for r in tested] == [best] * 2
+    count = len(lines(tmp_path))
+    command(tmp_path, groups=groups, gates=(0.2,), tune_runs=1).run()
+    assert len(lines(tmp_path)) == count
+    wanted = "γ 5," if best == 5 else "γ 3/5,"
+    assert wanted in (tmp_path / "table.md").read_text()
+
+
 def test_tuning_draws_are_not_the_tested_ones(tmp_path, small):
     command(tmp_path).run()
     assert not set(small[0]["seeds"]) & set(small[-1]["seeds"])
@@ -82,3 +96,5 @@ def test_bad_flags(tmp_path):
         command(tmp_path, runs=0).run()
     with pytest.raises(ValueError, match="figure2: unknown data set, split or method cifar"):
         command(tmp_path, datasets=("cifar",)).run()
+    with pytest.raises(ValueError, match="figure2: --groups must be numbers like 15 or 15,7,1, got 5 x"):
+        command(tmp_path, groups=("5", "x")).run()

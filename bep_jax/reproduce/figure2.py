@@ -76,9 +76,9 @@ class Figure2:
     """Candidates for r."""
     gates: Annotated[tuple[float, ...], arg(metavar="NU [NU ...]")] = (0.2, 0.5)
     """Candidates for ν."""
-    groups: Annotated[tuple[int, ...], arg(metavar="N [N ...]")] = (1, 3, 5, 15)
-    """Candidates for the number of groups in a layer, width / γ; those that do not divide the width are left out.
-    The local rule always takes its published γ."""
+    groups: Annotated[tuple[str, ...], arg(metavar="N[,N...] [N[,N...] ...]")] = ("1", "3", "5", "15")
+    """Candidates for the number of groups in a layer, width / γ: one for all layers, or one a layer, as 15,7,1. Those
+    that do not divide the width or are for another depth are left out. The local rule always takes its published γ."""
     reinforcements: Annotated[tuple[float, ...], arg(metavar="P [P ...]")] = (0.5,)
     """Candidates for p_r."""
     learning_rates: Annotated[tuple[float, ...], arg(metavar="RATE [RATE ...]")] = (1e-4, 1e-3, 1e-2)
@@ -126,7 +126,7 @@ class Figure2:
             "figure2",
             layer_widths=self.layer_widths,
             layers=self.layers,
-            groups=self.groups,
+            groups=[count for counts in self._groups() for count in counts],
             batch_sizes=self.batch_sizes,
             tune_epochs=self.tune_epochs,
             tune_runs=self.tune_runs,
@@ -144,24 +144,40 @@ class Figure2:
     def _tune_settings(self) -> dict[str, Any]:
         return {"epochs": self.tune_epochs, "validation": self.tune_validation, "seed": self.seed}
 
-    def _candidates(self, method: str, width: int) -> Iterator[Record]:
-        values = {
+    def _groups(self) -> list[list[int]]:
+        try:
+            return [[int(count) for count in counts.split(",")] for counts in self.groups]
+        except ValueError:
+            raise ValueError(
+                f"reproduce: figure2: --groups must be numbers like 15 or 15,7,1, got {' '.join(self.groups)}."
+            ) from None
+
+    def _group_sizes(self, widths: Sequence[int]) -> Iterator[int | list[int]]:
+        """γ of each candidate: a number, or a list where layers differ."""
+        for counts in self._groups():
+            counts = counts * len(widths) if len(counts) == 1 else counts
+            if len(counts) == len(widths) and not any(w % c for w, c in zip(widths, counts, strict=True)):
+                sizes = [w // c for w, c in zip(widths, counts, strict=True)]
+                yield sizes if len(set(sizes)) > 1 else sizes[0]
+
+    def _candidates(self, method: str, widths: Sequence[int]) -> Iterator[Record]:
+        values: dict[str, Sequence[Any]] = {
             "margin": self.margins,
             "gate": self.gates,
-            "group_size": sorted({width // g for g in self.groups if width % g == 0}),
+            "group_size": list(self._group_sizes(widths)),
             "reinforcement": self.reinforcements,
             "learning_rate": self.learning_rates,
             "batch_size": self.batch_sizes,
             "patience": self.patiences,
         }
         if method == "local-rule":
-            values["group_size"] = [usual_group_size(width)]
+            values["group_size"] = [usual_group_size(widths[0])]
         if methods.is_qat(method):
             values["patience"] = (0,)
         names = _CANDIDATE[method]
         for chosen in itertools.product(*(values[name] for name in names)):
             candidate = dict(zip(names, chosen, strict=True))
-            if candidate["patience"] == 0 or candidate["group_size"] < width:  # a whole layer cannot grow
+            if candidate["patience"] == 0 or candidate["group_size"] != widths[0]:  # whole layers cannot grow
                 yield candidate
 
     def _tune(self, results: Results, point: Record) -> None:
@@ -169,7 +185,7 @@ class Figure2:
         for batch_size, patience in itertools.product(self.batch_sizes, self.patiences):
             places = [
                 {"kind": "tune", **point, **candidate, "run": run}
-                for candidate in self._candidates(point["method"], point["widths"][0])
+                for candidate in self._candidates(point["method"], point["widths"])
                 for run in range(self.tune_runs)
                 if (candidate["batch_size"], candidate["patience"]) == (batch_size, patience)
             ]
@@ -254,16 +270,16 @@ class Figure2:
 
 def _best(results: Results, point: Mapping[str, Any], settings: Mapping[str, Any]) -> Record | None:
     """The candidate with the best validation accuracy of what was tuned with these settings; None if nothing was."""
-    scores: dict[tuple[Any, ...], list[float]] = {}
-    names = _CANDIDATE[point["method"]]
+    scores: dict[str, list[float]] = {}
+    candidates = {}
     for record in _tuned(results, point):
         if record["settings"] == settings:
-            candidate = tuple(record[name] for name in names)
-            scores.setdefault(candidate, []).append(record["validation_accuracy"])
+            candidate = {name: record[name] for name in _CANDIDATE[point["method"]]}
+            candidates[repr(candidate)] = candidate
+            scores.setdefault(repr(candidate), []).append(record["validation_accuracy"])
     if not scores:
         return None
-    best = max(scores, key=lambda candidate: sum(scores[candidate]) / len(scores[candidate]))
-    return dict(zip(names, best, strict=True))
+    return candidates[max(scores, key=lambda candidate: sum(scores[candidate]) / len(scores[candidate]))]
 
 
 def _tuned(results: Results, point: Mapping[str, Any]) -> list[Record]:
@@ -334,7 +350,10 @@ def _accuracies(found: _Found) -> str:
 
 
 def _chosen(method: str, record: Record) -> str:
-    return ", ".join(f"{_SYMBOLS.get(name, name)} {record[name]:g}" for name in _CANDIDATE[method])
+    def shown(value: float | list[int]) -> str:
+        return "/".join(map(str, value)) if isinstance(value, list) else f"{value:g}"
+
+    return ", ".join(f"{_SYMBOLS.get(name, name)} {shown(record[name])}" for name in _CANDIDATE[method])
 
 
 def _picture(found: _Found) -> bytes:
