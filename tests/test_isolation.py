@@ -6,6 +6,7 @@ would show it, but not in a test; the compiled program does.
 
 import functools
 import re
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,9 +27,9 @@ MOVES = {"parameter", "constant", "broadcast", "transpose", "copy", "bitcast", "
 MOVES |= {"slice", "dynamic-slice", "concatenate", "get-tuple-element", "tuple", "xor", "and", "not", "iota"}
 
 
-def _training(model=MODEL, seeds=None):
+def _training(model=MODEL, seeds=None, batch_size=BATCH):
     """Several steps in one scan, and their arguments; with seeds, mapped over them."""
-    batch = [STEPS, BATCH, bep.bits.num_words(model.num_inputs)]
+    batch = [STEPS, batch_size, bep.bits.num_words(model.num_inputs)]
     if model.recurrent:
         batch.insert(2, 4)
     hidden = tuple(jnp.ones(shape, jnp.int16) for shape in model.matrix_shapes)
@@ -44,7 +45,7 @@ def _training(model=MODEL, seeds=None):
 
         return jax.lax.scan(body, (params, state), (x, y))
 
-    data = jnp.zeros(batch, jnp.uint32), jnp.zeros((STEPS, BATCH), jnp.int32)
+    data = jnp.zeros(batch, jnp.uint32), jnp.zeros((STEPS, batch_size), jnp.int32)
     if seeds is None:
         return run, (limits, params, state, *data)
     params, state = jax.tree.map(lambda a: jnp.stack([a] * seeds), (params, state))
@@ -76,20 +77,41 @@ def isolated_calls(text):
     ]
 
 
-def popcounts(text):
-    """(computation, instruction) of every popcount of a product: over three axes or more."""
+class Form(NamedTuple):
+    """What the products of a CPU with vector popcounts, or of one without, look like in a compiled program."""
+
+    in_vectors: bool
+    axes: int  # of the words that they count; elsewhere words have two
+    adds: frozenset[str]  # operations between words and popcount beside moves
+
+
+FORMS = {"vectors": Form(True, 3, frozenset()), "adders": Form(False, 2, frozenset({"or"}))}
+
+
+@pytest.fixture(params=FORMS)
+def form(request, monkeypatch):
+    """Both are compiled, whatever this machine has; traces of the other one are forgotten."""
+    monkeypatch.setattr(products, "counts_in_vectors", lambda: FORMS[request.param].in_vectors)
+    jax.clear_caches()
+    yield FORMS[request.param]
+    jax.clear_caches()
+
+
+def popcounts(text, form):
+    """(computation, instruction) of every popcount of a product."""
+    shape = rf"= \w+\[\d+(,\d+){{{form.axes - 1},}}\]"
     return [
         (computation, name)
         for computation, instructions in _computations(text).items()
         for name, (operation, _, line) in instructions.items()
-        if operation == "popcnt" and re.search(r"= \w+\[\d+,\d+,\d+[,\d]*\]", line)
+        if operation == "popcnt" and re.search(shape, line)
     ]
 
 
-def work_inside_products(text):
+def work_inside_products(text, form):
     """Operations other than moves that a popcount's operands go through inside its own fusion."""
     computations, strange = _computations(text), []
-    for computation, name in popcounts(text):
+    for computation, name in popcounts(text, form):
         instructions, seen, waiting = computations[computation], set(), [name]
         while waiting:
             for operand in instructions[waiting.pop()][1]:
@@ -97,7 +119,7 @@ def work_inside_products(text):
                     seen.add(operand)
                     waiting.append(operand)
         fused = computation.startswith(("fused", "wrapped"))  # outside a fusion operands are in memory
-        operations = {instructions[s][0] for s in seen} - MOVES if fused else set()
+        operations = {instructions[s][0] for s in seen} - MOVES - form.adds if fused else set()
         strange += [f"{computation}: {operation}" for operation in sorted(operations)]
     return strange
 
@@ -106,28 +128,48 @@ def _compile(function, *arguments):
     return jax.jit(function).lower(*arguments).compile().as_text()
 
 
-def _assert_isolated(text, num_products):
-    assert len(popcounts(text)) >= num_products
+def _assert_isolated(text, form, num_products):
+    assert len(popcounts(text, form)) >= num_products
     # Beside each product: packed weights, activations, gates, winners.
     assert len(isolated_calls(text)) >= 2 * num_products, len(isolated_calls(text))
-    assert work_inside_products(text) == []
+    assert work_inside_products(text, form) == []
 
 
 @pytest.mark.parametrize("seeds", [None, 3], ids=["one-seed", "vmapped"])
-def test_a_composed_step_in_a_scan_keeps_its_kernels_apart(seeds):
+def test_a_composed_step_in_a_scan_keeps_its_kernels_apart(seeds, form):
     # Three forward, the classifier, two backward, three outer products.
     function, arguments = _training(seeds=seeds)
-    _assert_isolated(_compile(function, *arguments), num_products=9)
+    _assert_isolated(_compile(function, *arguments), form, num_products=9)
 
 
-def test_a_recurrent_step_keeps_its_kernels_apart():
+def test_a_batch_in_parts_keeps_its_kernels_apart_and_packs_its_weights_once(form):
+    function, arguments = _training(batch_size=1024)
+    text = _compile(function, *arguments)
+    _assert_isolated(text, form, num_products=9)
+    computations = _computations(text)
+    packing = {
+        computation
+        for computation, instructions in computations.items()
+        for operation, _, line in instructions.values()
+        if operation == "call" and "visible_by_neurons" in line
+    }
+    products_of_parts = {
+        computation
+        for computation, instructions in computations.items()
+        for operation, _, line in instructions.values()
+        if operation == "call" and "backward" in line
+    }
+    assert packing and products_of_parts and not packing & products_of_parts
+
+
+def test_a_recurrent_step_keeps_its_kernels_apart(form):
     model = bep.rnn(num_inputs=525, state_width=525, output_width=525, num_classes=10)
     function, arguments = _training(model)
     # Forward: cell, output, classifier; backward: output, cell; outer: three.
-    _assert_isolated(_compile(function, *arguments), num_products=8)
+    _assert_isolated(_compile(function, *arguments), form, num_products=8)
 
 
-def test_a_step_on_a_mesh_keeps_its_kernels_apart():
+def test_a_step_on_a_mesh_keeps_its_kernels_apart(form):
     _, (limits, params, state, x, y) = _training()
 
     def run(params, state, x, y):
@@ -140,7 +182,7 @@ def test_a_step_on_a_mesh_keeps_its_kernels_apart():
     mesh = jax.make_mesh((2,), ("batch",), axis_types=(AxisType.Auto,))
     specs = (P(), P(), P(None, "batch"), P(None, "batch"))
     text = _compile(jax.shard_map(run, mesh=mesh, in_specs=specs, out_specs=P(), check_vma=False), params, state, x, y)
-    _assert_isolated(text, num_products=9)
+    _assert_isolated(text, form, num_products=9)
     # The int32 updates of all matrices, summed over the devices.
     assert re.search(r"= .*s32\[525,784\].* all-reduce", text)
 
@@ -152,7 +194,7 @@ def _pack_by_ors(plus):
     return functools.reduce(jnp.bitwise_or, words)
 
 
-def test_the_check_flags_packing_inside_a_product():
+def test_the_check_flags_packing_inside_a_product(form):
     def product(weights, z):
         differences = jax.lax.population_count(weights.T[:, :, None] ^ _pack_by_ors(z >= 0)[:, None, :])
         return jnp.sum(differences, axis=0, dtype=jnp.uint32).astype(jnp.int32)
@@ -162,12 +204,12 @@ def test_the_check_flags_packing_inside_a_product():
 
     weights, z = jnp.zeros((525, 17), jnp.uint32), jnp.zeros((525, 100), jnp.int32)
     open_text, walled_text = _compile(product, weights, z), _compile(walled, weights, z)
-    assert len(popcounts(open_text)) == len(popcounts(walled_text)) == 1
-    assert work_inside_products(open_text) and not isolated_calls(open_text)
-    assert not work_inside_products(walled_text) and len(isolated_calls(walled_text)) == 2
+    assert len(popcounts(open_text, FORMS["vectors"])) == 1 and popcounts(walled_text, form)
+    assert work_inside_products(open_text, FORMS["vectors"]) and not isolated_calls(open_text)
+    assert not work_inside_products(walled_text, form) and len(isolated_calls(walled_text)) == 2
 
 
-def test_the_check_flags_a_step_whose_calls_are_inlined(monkeypatch):
+def test_the_check_flags_a_step_whose_calls_are_inlined(monkeypatch, form):
     # The walls without their attribute: what a change in XLA or JAX would leave of them.
     class Nothing:
         def __init__(self, **_):
@@ -184,7 +226,7 @@ def test_the_check_flags_a_step_whose_calls_are_inlined(monkeypatch):
         jax.clear_caches()
     assert isolated_calls(text) == []
     with pytest.raises(AssertionError):
-        _assert_isolated(text, num_products=9)
+        _assert_isolated(text, form, num_products=9)
 
 
 def test_isolation_changes_no_value():
