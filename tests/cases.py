@@ -63,6 +63,7 @@ CASES = (
     _mlp("even", (64, 32, 96), 7, 33, 8, ((1, 96), (32, 3)), bits=8, scale=64.0, reinforcement=1.0),
     _mlp("deep", (100, 35, 35, 35, 35), 10, 37, 7, ((35, 5, 1, 7), (1, 1, 1, 1)), bits=11),
     _mlp("paper", (784, 525, 525), 10, 100, 15, ((105, 525),), gate=0.05),
+    _mlp("batch-in-parts", (40, 33, 15), 5, 601, (11, 15), ((3, 5),)),
     _mlp("long-products", (1035, 35, 1), 2, 330, (35, 1), ((5, 1),), gate=1.0),
     _rnn("one-step", (5, 7, 3), 3, 1, 2, (7, 3), ((1, 1), (1, 3)), margin=1.0),
     _rnn("one-bit", (1, 1, 1), 2, 6, 5, 1, ((1, 1),), margin=1.0),
@@ -71,6 +72,7 @@ CASES = (
     _rnn("last-step", (20, 32, 64), 5, 8, 1, 8, ((1, 64),), horizon=1),
     _rnn("horizon-past-start", (30, 30, 30), 4, 5, 4, 5, ((2, 3),), horizon=9, reinforcement=1.0),
     _rnn("long", (28, 63, 35), 10, 28, 17, 7, ((63, 5), (9, 35)), horizon=20, gate=0.1),
+    _rnn("batch-in-parts", (33, 31, 15), 3, 4, 400, (31, 3), ((1, 15),), horizon=3),
     _rnn("long-products", (200, 33, 15), 3, 28, 64, 3, ((33, 1),)),
 )
 FEW = tuple(c for c in CASES if c.name in ("mlp-odd", "rnn-odd", "rnn-horizon"))

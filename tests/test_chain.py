@@ -6,6 +6,7 @@ Axis letters: B batch.
 import functools
 
 import cases
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -215,6 +216,19 @@ def test_wants_integer_labels(function):
 def test_wants_labels_in_range(function, make):
     _refuses(function, ValueError, r"labels must be in 0\.\.9, got 0\.\.10", y=make([0, 1, 2, 3, 10]))
     _refuses(function, ValueError, r"labels must be in 0\.\.9, got -1\.\.3", y=make([0, 1, 2, 3, -1]))
+
+
+def test_constants_of_a_traced_function_are_checked_too():
+    arguments = _good("updates")
+    wrong = jnp.array([0, 0, 0, 0, 10])
+
+    def updates(params, y):
+        return bep.updates(ODD.model, ODD.rule, params, arguments["x"], y)
+
+    traced = jax.jit(lambda params: updates(params, arguments["y"]))(arguments["params"])
+    chex.assert_trees_all_equal(traced, bep.updates(**arguments))
+    with pytest.raises(ValueError, match=r"labels must be in 0\.\.9, got 0\.\.10"):
+        jax.jit(lambda params: updates(params, wrong))(arguments["params"])
 
 
 @pytest.mark.parametrize("function", LEARNING)
