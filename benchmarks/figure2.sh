@@ -40,6 +40,17 @@ rp --layers 2 3 --layer-widths 35 --margins 0.75 1.0 --gates 0.5 1.0 --groups 5 
     --batch-sizes 50 --patiences 3 5
 rp --layers 2 3 --layer-widths 75 --margins 0.75 1.0 --gates 0.2 0.5 1.0 --groups 3 5 --reinforcements 1.0 \
     --batch-sizes 50 --patiences 0 5
+# Three layers of 525, and group sizes that differ between layers.
+three() { tuned --layers 3 --layer-widths 525 "$@"; }
+three --datasets random-prototypes --margins 1.0 --gates 0.5 1.0 --groups 7 15
+three --datasets random-prototypes --margins 1.0 --gates 0.2 0.5 --groups 15 --batch-sizes 50 200
+three --datasets random-prototypes --margins 0.5 0.75 --gates 0.2 0.5 --groups 15
+three --datasets random-prototypes --margins 1.0 --gates 0.2 0.5 --groups 15,7,1 15,5,1 15,3,1 15,7,3 21,7,1
+three --datasets fashion-mnist --margins 0.5 --gates 0.2 --groups 7,5,1 7,3,1 5,3,1 7,5,3 7,7,1 --tune-runs 1
+tuned --layers 2 --layer-widths 525 --datasets random-prototypes --margins 1.0 --gates 0.2 --groups 15,1 15,3 15,5 25,1 \
+    --reinforcements 0.75 --tune-runs 3
+rp --layers 3 --layer-widths 255 --margins 1.0 --gates 0.2 --groups 15,5,1 15,5,3 15,15,1 --reinforcements 0.75
+rp --layers 3 --layer-widths 135 --margins 0.75 --gates 0.5 --groups 5,3,1 5,5,1 5,3,3 --reinforcements 0.75
 
 # The baselines.
 run --methods local-rule --datasets random-prototypes --margins 0.25 0.5 0.75 --reinforcements 0.5 1.0 \
@@ -49,3 +60,8 @@ run --methods local-rule --datasets fashion-mnist --margins 0.25 0.5 --reinforce
 qat() { run --methods qat-raw qat-batchnorm --tune-runs 1 --epochs 25 --runs 3 "$@"; }
 qat --datasets random-prototypes --tune-epochs 10
 qat --datasets fashion-mnist --splits paper --tune-epochs 6
+# Beyond both ends of the learning rates.
+qat --datasets random-prototypes --tune-epochs 10 --learning-rates 0.03
+qat --datasets fashion-mnist --splits paper --tune-epochs 6 --learning-rates 3e-5
+qat --datasets fashion-mnist --layer-widths 35 --splits paper --tune-epochs 6 --learning-rates 0.03
+qat --datasets fashion-mnist --splits official --tune-epochs 6 --learning-rates 0.001
