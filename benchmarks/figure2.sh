@@ -49,8 +49,6 @@ three --datasets random-prototypes --margins 1.0 --gates 0.2 0.5 --groups 15,7,1
 three --datasets fashion-mnist --margins 0.5 --gates 0.2 --groups 7,5,1 7,3,1 5,3,1 7,5,3 7,7,1 --tune-runs 1
 tuned --layers 2 --layer-widths 525 --datasets random-prototypes --margins 1.0 --gates 0.2 --groups 15,1 15,3 15,5 25,1 \
     --reinforcements 0.75 --tune-runs 3
-rp --layers 3 --layer-widths 255 --margins 1.0 --gates 0.2 --groups 15,5,1 15,5,3 15,15,1 --reinforcements 0.75
-rp --layers 3 --layer-widths 135 --margins 0.75 --gates 0.5 --groups 5,3,1 5,5,1 5,3,3 --reinforcements 0.75
 
 # The baselines.
 run --methods local-rule --datasets random-prototypes --margins 0.25 0.5 0.75 --reinforcements 0.5 1.0 \

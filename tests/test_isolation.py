@@ -90,7 +90,7 @@ FORMS = {"vectors": Form(True, 3, frozenset()), "adders": Form(False, 2, frozens
 
 @pytest.fixture(params=FORMS)
 def form(request, monkeypatch):
-    """Both are compiled, whatever this machine has; traces of the other one are forgotten."""
+    """Both are compiled, whatever this machine has, if a test does not name one; old traces are forgotten."""
     monkeypatch.setattr(products, "counts_in_vectors", lambda: FORMS[request.param].in_vectors)
     jax.clear_caches()
     yield FORMS[request.param]
@@ -142,6 +142,7 @@ def test_a_composed_step_in_a_scan_keeps_its_kernels_apart(seeds, form):
     _assert_isolated(_compile(function, *arguments), form, num_products=9)
 
 
+@pytest.mark.parametrize("form", ["vectors"], indirect=True)
 def test_a_batch_in_parts_keeps_its_kernels_apart_and_packs_its_weights_once(form):
     function, arguments = _training(batch_size=1024)
     text = _compile(function, *arguments)
@@ -169,6 +170,7 @@ def test_a_recurrent_step_keeps_its_kernels_apart(form):
     _assert_isolated(_compile(function, *arguments), form, num_products=8)
 
 
+@pytest.mark.parametrize("form", ["vectors"], indirect=True)
 def test_a_step_on_a_mesh_keeps_its_kernels_apart(form):
     _, (limits, params, state, x, y) = _training()
 
@@ -194,6 +196,7 @@ def _pack_by_ors(plus):
     return functools.reduce(jnp.bitwise_or, words)
 
 
+@pytest.mark.parametrize("form", ["vectors"], indirect=True)
 def test_the_check_flags_packing_inside_a_product(form):
     def product(weights, z):
         differences = jax.lax.population_count(weights.T[:, :, None] ^ _pack_by_ors(z >= 0)[:, None, :])
@@ -209,6 +212,7 @@ def test_the_check_flags_packing_inside_a_product(form):
     assert not work_inside_products(walled_text, form) and len(isolated_calls(walled_text)) == 2
 
 
+@pytest.mark.parametrize("form", ["vectors"], indirect=True)
 def test_the_check_flags_a_step_whose_calls_are_inlined(monkeypatch, form):
     # The walls without their attribute: what a change in XLA or JAX would leave of them.
     class Nothing:
