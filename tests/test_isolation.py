@@ -67,6 +67,15 @@ def _computations(text):
     return found
 
 
+def calling(text, kernel):
+    """The computations that call a kernel."""
+    return {
+        computation
+        for computation, instructions in _computations(text).items()
+        if any(operation == "call" and kernel in line for operation, _, line in instructions.values())
+    }
+
+
 def isolated_calls(text):
     """Calls that XLA was told not to inline, and did not."""
     return [
@@ -147,19 +156,7 @@ def test_a_batch_in_parts_keeps_its_kernels_apart_and_packs_its_weights_once(for
     function, arguments = _training(batch_size=1024)
     text = _compile(function, *arguments)
     _assert_isolated(text, form, num_products=9)
-    computations = _computations(text)
-    packing = {
-        computation
-        for computation, instructions in computations.items()
-        for operation, _, line in instructions.values()
-        if operation == "call" and "visible_by_neurons" in line
-    }
-    products_of_parts = {
-        computation
-        for computation, instructions in computations.items()
-        for operation, _, line in instructions.values()
-        if operation == "call" and "backward" in line
-    }
+    packing, products_of_parts = calling(text, "visible_by_neurons"), calling(text, "backward")
     assert packing and products_of_parts and not packing & products_of_parts
 
 
@@ -207,8 +204,8 @@ def test_the_check_flags_packing_inside_a_product(form):
 
     weights, z = jnp.zeros((525, 17), jnp.uint32), jnp.zeros((525, 100), jnp.int32)
     open_text, walled_text = _compile(product, weights, z), _compile(walled, weights, z)
-    assert len(popcounts(open_text, FORMS["vectors"])) == 1 and popcounts(walled_text, form)
-    assert work_inside_products(open_text, FORMS["vectors"]) and not isolated_calls(open_text)
+    assert len(popcounts(open_text, form)) == len(popcounts(walled_text, form)) == 1
+    assert work_inside_products(open_text, form) and not isolated_calls(open_text)
     assert not work_inside_products(walled_text, form) and len(isolated_calls(walled_text)) == 2
 
 

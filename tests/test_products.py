@@ -29,13 +29,22 @@ LARGE = {"forward": (33, 4096, 300), "backward": (4096, 33, 300), "outer": (33, 
 FORMS = ("vectors", "adders", "int8")
 
 
-def _run(form, product, *operands):
-    """The product for a CPU with vector popcounts, for one without, or for an accelerator; all run here."""
-    if form != "int8":
+def _on_a_cpu(form, transform, product):
+    """``transform`` of the product for a CPU that counts bits in vectors, or by adders, traced as such."""
+
+    def run(*operands):
         # By its own name: `platform_dependent` would not trace again what it has traced in the other form.
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(products, "counts_in_vectors", lambda: form == "vectors")
-            return jax.jit(lambda *o: getattr(products, f"_{product.__name__}_bitwise")(*o))(*operands)
+            return transform(lambda *o: getattr(products, f"_{product.__name__}_bitwise")(*o))(*operands)
+
+    return run
+
+
+def _run(form, product, *operands):
+    """The product for a CPU with vector popcounts, for one without, or for an accelerator; all run here."""
+    if form != "int8":
+        return _on_a_cpu(form, jax.jit, product)(*operands)
     checks = [export.DisabledSafetyCheck.platform()]
     exported = export.export(jax.jit(product), platforms=("cuda",), disabled_checks=checks)(*operands)
     assert "stablehlo.dot_general" in exported.mlir_module()
@@ -88,7 +97,7 @@ def test_large_products_are_scanned(name, form):
     operands, want = _case(name, *LARGE[name])
     product = getattr(products, name)
     if form != "int8":
-        assert "scan" in str(jax.make_jaxpr(product)(*operands))
+        assert "scan" in str(_on_a_cpu(form, jax.make_jaxpr, product)(*operands))
     np.testing.assert_array_equal(_run(form, product, *operands), want)
 
 
