@@ -105,5 +105,4 @@ def _tidy(axes, title: str, label: str, logarithmic: str = "") -> None:
     if "y" in logarithmic:
         axes.set_yscale("log")
     axes.tick_params(labelsize=7)
-    axes.grid(color=plots.GRID, linewidth=0.6)
     plots.tidy(axes)

@@ -5,13 +5,12 @@ Axis letters: S seeds, L layers.
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from bep_jax import runs
 
-GRID = "#dddddd"
 _INSTALL = 'pip install "bep_jax[plot]"'
 _TRAINING, _VALIDATION, _TEST, _PAPER, _GREY = "#4477aa", "#cc6677", "#222222", "#228833", "#666666"
 _LAYERS = ("#4477aa", "#ee7733", "#228833", "#aa3377", "#009988", "#cc3311")
@@ -122,8 +121,9 @@ def new_figure(width: float, height: float, dpi: float = 150) -> Any:
     return Figure(figsize=(width, height), dpi=dpi, layout="constrained")
 
 
-def tidy(axes: Any) -> None:
-    """Lines of the grid behind the data, and no frame but two axes."""
+def tidy(axes: Any, grid: Literal["both", "x", "y"] = "both") -> None:
+    """A grid behind the data, across these axes, and no frame but two sides."""
+    axes.grid(axis=grid, color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
 
@@ -161,5 +161,4 @@ def _tidy_epochs(axes: Any, epochs: np.ndarray) -> None:
     axes.set_xlim(epochs[0] - margin if len(epochs) == 1 else epochs[0], epochs[-1] + margin)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.title.set(fontsize=10, ha="left", x=0.0)
-    axes.grid(axis="y", color=GRID, linewidth=0.6)
-    tidy(axes)
+    tidy(axes, grid="y")

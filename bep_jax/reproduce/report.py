@@ -61,8 +61,7 @@ def table1_picture(ours: Mapping[str, tuple[float, float]]) -> bytes:
     axes.set_yticks(range(len(names)), names)
     axes.set(xlabel="test accuracy (%)", ylim=(-0.7, len(names) - 0.3))
     axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=4, frameon=False)
-    axes.grid(axis="x", color=plots.GRID, linewidth=0.6)
-    plots.tidy(axes)
+    plots.tidy(axes, grid="x")
     return plots.png(figure)
 
 
@@ -119,7 +118,6 @@ def panels_picture(
             axes.set_xticks(list(ticks), [f"{tick:g}" for tick in ticks])
             axes.minorticks_off()
         axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
-        axes.grid(color=plots.GRID, linewidth=0.6)
         plots.tidy(axes)
     handles: dict[str, Any] = {}
     for axes in grid.flat:
