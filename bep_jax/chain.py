@@ -19,6 +19,7 @@ from jax import lax
 from bep_jax import bits, products
 from bep_jax.isolate import isolated
 from bep_jax.networks import Model, Operands, Params, Residuals, Signals
+from bep_jax.popcounts import VECTOR
 from bep_jax.rule import Limits, Rule, limits_of
 
 _NEVER = jnp.iinfo(jnp.int32).min
@@ -191,7 +192,7 @@ def update_operands(
     limits, batch = limits_of(model, rule), (x, _labels(model, y), where)
     parts = _parts(x.shape[0])
     if parts == 1:
-        return _operands(model, limits, params, *_padded(*batch, products.VECTOR))
+        return _operands(model, limits, params, *_padded(*batch, VECTOR))
     batch = jax.tree.map(lambda a: a.reshape(parts, -1, *a.shape[1:]), _padded(*batch, parts * bits.WORD_BITS))
     pieces, stats = lax.map(lambda part: _operands(model, limits, params, *part), batch)
 

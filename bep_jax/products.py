@@ -2,35 +2,23 @@
 
 A sum of ±1 products over K elements is K minus twice the number of places where the operands differ, so each product
 below is a popcount over words. Their layouts keep the axis that is *not* contracted last, where the CPU's vectors
-run along it, and put the contracted words second to last; the other operand is broadcast. A batch of a multiple of
-`VECTOR` columns leaves no scalar remainder.
+run along it, and put the contracted words second to last; the other operand is broadcast.
 
 Axis letters: K inputs, N neurons, B batch (times tied positions), Wk = ceil(K / 32) words of inputs, Wn of neurons,
 Wb of the batch. Each product has a bitwise and an int8 form with the same bits out; the platform chooses.
 Source: arXiv 2512.04189, Eq. 2 (forward), 5 and 7 (backward), 8 (outer).
 """
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from bep_jax import bits
-from bep_jax.isolate import counts_in_vectors, isolated
+from bep_jax.isolate import isolated
+from bep_jax.popcounts import popcounts
 
-# XLA:CPU turns a reduce of up to about 25 words over one vector operand (17 over two) into straight vector code and
-# drops to scalar code past 32. Vector operands above about 40 KB fall out of the first-level cache; then a scan over
-# few words at a time with the sums in memory wins, for two of the products over panels of so many columns.
-# Measured by `python -m benchmarks products`.
-_CACHE_BYTES = 40_000
+# Columns of a panel of the products with two large operands. Measured by `python -m benchmarks products`.
 _PANEL = 256
-
-# Words that carry-save adders take at once.
-_ADDER_WORDS = 33
-
-# 32-bit lanes of the widest CPU vectors.
-VECTOR = 16
 
 
 @isolated
@@ -104,7 +92,7 @@ def _forward_bitwise(weights, inputs, num_inputs):
         return w ^ a
 
     rows, vectors = (weights.T[:, :, None],), (inputs[:, None, :],)
-    return num_inputs - 2 * _popcounts(differences, rows, vectors, unrolled=25, scanned=16)
+    return num_inputs - 2 * popcounts(differences, rows, vectors, unrolled=25, scanned=16)
 
 
 def _backward_bitwise(weights, desired, gates):
@@ -113,7 +101,7 @@ def _backward_bitwise(weights, desired, gates):
 
     rows, vectors = (weights[:, :, None],), (desired[:, None, :], gates[:, None, :])
     taking_part = jnp.sum(lax.population_count(gates), axis=0, dtype=jnp.int32)
-    return taking_part[None, :] - 2 * _popcounts(differences, rows, vectors, unrolled=17, scanned=17, panel=_PANEL)
+    return taking_part[None, :] - 2 * popcounts(differences, rows, vectors, unrolled=17, scanned=17, panel=_PANEL)
 
 
 def _outer_bitwise(winners, desired, inputs):
@@ -122,91 +110,7 @@ def _outer_bitwise(winners, desired, inputs):
 
     rows, vectors = (winners.T[:, :, None], desired.T[:, :, None]), (inputs[:, None, :],)
     taking_part = jnp.sum(lax.population_count(winners), axis=1, dtype=jnp.int32)
-    return taking_part[:, None] - 2 * _popcounts(differences, rows, vectors, unrolled=17, scanned=14, panel=_PANEL)
-
-
-def _popcounts(
-    differences: Callable,
-    rows: tuple[jax.Array, ...],
-    vectors: tuple[jax.Array, ...],
-    *,
-    unrolled: int,
-    scanned: int,
-    panel: int | None = None,
-) -> jax.Array:
-    """Sums the popcounts of ``differences(*rows, *vectors)`` over the leading axis of words: int32 ``[N, B]``."""
-    width, _, columns = vectors[0].shape
-
-    def count(*words):
-        if counts_in_vectors():
-            return jnp.sum(lax.population_count(differences(*words)), axis=0, dtype=jnp.uint32).astype(jnp.int32)
-        return _added([differences(*(w[j] for w in words)) for j in range(words[0].shape[0])])
-
-    if not counts_in_vectors():
-        unrolled = scanned = _ADDER_WORDS
-    fits = sum(v.size for v in vectors) * 4 <= _CACHE_BYTES
-    if fits or (width <= unrolled and len(vectors) == 1):
-        return _sum_of_groups(count, (*rows, *vectors), unrolled)
-    if panel is None or columns <= panel:
-        return _scan_of_groups(count, (*rows, *vectors), scanned)
-
-    # Panels of equal width, the last one over part of the one before. The wall keeps the sums out of the fusion that
-    # puts them in their place, which would be scalar code.
-    panel = _even(columns, panel, VECTOR)
-    sums = isolated(lambda *operands: _scan_of_groups(count, operands, scanned))
-
-    def put(i, total):
-        start = jnp.minimum(i * panel, columns - panel)
-        part = (lax.dynamic_slice_in_dim(v, start, panel, axis=2) for v in vectors)
-        return lax.dynamic_update_slice_in_dim(total, sums(*rows, *part), start, axis=1)
-
-    return lax.fori_loop(0, -(-columns // panel), put, jnp.zeros((rows[0].shape[1], columns), jnp.int32))
-
-
-def _even(size: int, most: int, multiple: int = 1) -> int:
-    """The size of equal parts of at most about ``most``."""
-    parts = -(-size // most)
-    return -(-size // (parts * multiple)) * multiple
-
-
-def _sum_of_groups(count: Callable, operands: tuple[jax.Array, ...], most: int) -> jax.Array:
-    total = count(*(o[:most] for o in operands))
-    for start in range(most, operands[0].shape[0], most):
-        total = total + count(*(o[start : start + most] for o in operands))
-    return total
-
-
-def _scan_of_groups(count: Callable, operands: tuple[jax.Array, ...], most: int) -> jax.Array:
-    width = operands[0].shape[0]
-    size = _even(width, most)
-    groups = -(-width // size)
-
-    def grouped(o):
-        o = jnp.pad(o, ((0, groups * size - width), (0, 0), (0, 0)))
-        return o.reshape(groups, size, *o.shape[1:])
-
-    total, _ = lax.scan(
-        lambda total, words: (total + count(*words), None),
-        jnp.zeros((operands[0].shape[1], operands[-1].shape[2]), jnp.int32),
-        tuple(grouped(o) for o in operands),
-    )
-    return total
-
-
-def _added(words: list[jax.Array]) -> jax.Array:
-    """Popcounts of words summed by carry-save adders (Harley-Seal), which need few popcounts: int32."""
-    total, weight = jnp.int32(0), 0
-    while words:
-        carries = []
-        while len(words) > 2:
-            a, b, c = words[:3]
-            either = a ^ b
-            words = [*words[3:], either ^ c]
-            carries.append((a & b) | (either & c))
-        for word in words:
-            total = total + (lax.population_count(word).astype(jnp.int32) << weight)
-        words, weight = carries, weight + 1
-    return total
+    return taking_part[:, None] - 2 * popcounts(differences, rows, vectors, unrolled=17, scanned=14, panel=_PANEL)
 
 
 def _forward_int8(weights, inputs, num_inputs):

@@ -100,7 +100,7 @@ FORMS = {"vectors": Form(True, 3, frozenset()), "adders": Form(False, 2, frozens
 @pytest.fixture(params=FORMS)
 def form(request, monkeypatch):
     """Both are compiled, whatever this machine has, if a test does not name one; old traces are forgotten."""
-    monkeypatch.setattr(products, "counts_in_vectors", lambda: FORMS[request.param].in_vectors)
+    monkeypatch.setattr("bep_jax.popcounts.counts_in_vectors", lambda: FORMS[request.param].in_vectors)
     jax.clear_caches()
     yield FORMS[request.param]
     jax.clear_caches()
