@@ -96,12 +96,14 @@ def _walk(jaxpr: core.Jaxpr, consts, arguments, calls: int) -> Iterator[Kernel]:
 
     for equation in jaxpr.eqns:
         operands = [read(atom) for atom in equation.invars]
-        inner = equation.params.get("jaxpr")
+        inner = equation.params.get("jaxpr", equation.params.get("call"))
         if equation.primitive.name in ("jit", "pjit"):
             if (equation.ctx.xla_metadata or {}).get("inlineable") == "false":
                 yield Kernel(equation.params["name"], inner, tuple(operands), calls)
             else:
                 yield from _walk(inner.jaxpr, inner.consts, operands, calls)
+        elif equation.primitive.name == "custom_vmap_call":
+            yield from _walk(inner.jaxpr, inner.consts, operands, calls)
         elif equation.primitive.name == "scan" and equation.params["length"]:
             carried = equation.params["num_consts"] + equation.params["num_carry"]
             first = -1 if equation.params["reverse"] else 0

@@ -9,9 +9,11 @@ Axis letters: B batch, T time steps, H kept time steps, K inputs, N neurons, C c
 Source: arXiv 2512.04189, Section 3.
 """
 
+import functools
 from typing import NamedTuple
 
 import jax
+import jax.custom_batching
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -190,11 +192,15 @@ def update_operands(
     check_inputs(who, model, params, x)
     check_labels(who, model, x.shape[0], y, where)
     limits, batch = limits_of(model, rule), (x, _labels(model, y), where)
+    operands_of = functools.partial(_operands, model)
+    if model.recurrent and jax.default_backend() == "cpu":
+        # Under vmap one seed after the other: one seed's pre-activations of all time steps fill a core's cache.
+        operands_of = jax.custom_batching.sequential_vmap(operands_of)
     parts = _parts(x.shape[0])
     if parts == 1:
-        return _operands(model, limits, params, *_padded(*batch, VECTOR))
+        return operands_of(limits, params, *_padded(*batch, VECTOR))
     batch = jax.tree.map(lambda a: a.reshape(parts, -1, *a.shape[1:]), _padded(*batch, parts * bits.WORD_BITS))
-    pieces, stats = lax.map(lambda part: _operands(model, limits, params, *part), batch)
+    pieces, stats = lax.map(lambda part: operands_of(limits, params, *part), batch)
 
     def rows(words):  # [parts, N, Wb] -> [N, parts * Wb]
         return jnp.moveaxis(words, 0, 1).reshape(words.shape[1], -1)
