@@ -40,13 +40,16 @@ class Placement:
         sharding = NamedSharding(self.mesh, self._spec(axis))
         return jax.tree.map(lambda array: _spread(array, sharding), tree)
 
-    def program(self, function: Callable, in_axes: tuple[int | None, ...], *, donate: int | None = None) -> Callable:
+    def program(
+        self, function: Callable, in_axes: tuple[int | None, ...], *, donate: int | None = None, once: bool = False
+    ) -> Callable:
         """A function of one seed, compiled for all of them.
 
         Args:
           function: of one seed; with a `batch_axis`, it may use its name in collectives.
           in_axes: for each argument 0 if its arrays have a leading axis of seeds, None if all seeds share it.
           donate: the argument whose memory the results may take.
+          once: it runs once, so that compiling it quickly matters more than how fast it is.
 
         Returns:
           The jitted function; all of its results have a leading seed axis.
@@ -61,7 +64,7 @@ class Placement:
                 out_specs=self._spec(0),
                 check_vma=False,
             )
-        return jax.jit(mapped, donate_argnums=donate, compiler_options=compiler_options())
+        return jax.jit(mapped, donate_argnums=donate, compiler_options=compiler_options(once=once))
 
     def _spec(self, axis: int | None) -> PartitionSpec:
         split = axis is not None and self.mesh is not None and SEEDS in self.mesh.axis_names

@@ -228,7 +228,7 @@ def _programs(learner, batch_size, num_samples, num_held_out, data_axis, place) 
         return count_correct(learner, params, arrays.test_x, arrays.test_y, rows, place.batch_axis)
 
     return _Programs(
-        start=place.program(start, (None, 0, 0)),
+        start=place.program(start, (None, 0, 0), once=True),
         epoch=place.program(one_epoch, (0, 0, data_axis, 0, 0), donate=0),
         test=place.program(test, (0, data_axis)),
     )
