@@ -13,6 +13,9 @@ import reference
 
 import bep_jax as bep
 
+# `jax.jit(..., compiler_options=OPTIMISED)` compiles as jax does by itself, which conftest's flags keep it from.
+OPTIMISED = {"xla_backend_optimization_level": 3, "xla_cpu_use_fusion_emitters": True}
+
 
 class Case(NamedTuple):
     """A network, a rule and the sizes of a batch."""

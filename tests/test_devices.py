@@ -60,8 +60,7 @@ def test_two_processes_of_four_devices_give_the_bits_of_one(tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
-    # Integers: how well a program is optimised changes no bit, and this way it compiles faster.
-    flags = "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0"
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=4"
     script = pathlib.Path(__file__).with_name("spread.py")
     group = [
         subprocess.Popen(

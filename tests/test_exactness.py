@@ -15,12 +15,12 @@ import bep_jax as bep
 
 @functools.cache
 def _updates(model):
-    return jax.jit(functools.partial(bep.updates, model))
+    return jax.jit(functools.partial(bep.updates, model), compiler_options=cases.OPTIMISED)
 
 
 @functools.cache
 def _step(model):
-    return jax.jit(functools.partial(bep.step, model))
+    return jax.jit(functools.partial(bep.step, model), compiler_options=cases.OPTIMISED)
 
 
 def _with_group_sizes(limits, sizes):

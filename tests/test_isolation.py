@@ -8,6 +8,7 @@ import functools
 import re
 from typing import NamedTuple
 
+import cases
 import jax
 import jax.numpy as jnp
 import pytest
@@ -134,7 +135,7 @@ def work_inside_products(text, form):
 
 
 def _compile(function, *arguments):
-    return jax.jit(function).lower(*arguments).compile().as_text()
+    return jax.jit(function, compiler_options=cases.OPTIMISED).lower(*arguments).compile().as_text()
 
 
 def _assert_isolated(text, form, num_products):

@@ -5,6 +5,7 @@ Axis letters: K inputs, N neurons, B batch.
 
 import functools
 
+import cases
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -45,7 +46,7 @@ def _on_a_cpu(form, transform, product):
 def _run(form, product, *operands):
     """The product for a CPU with vector popcounts, for one without, or for an accelerator; all run here."""
     if form != "int8":
-        return _on_a_cpu(form, jax.jit, product)(*operands)
+        return _on_a_cpu(form, functools.partial(jax.jit, compiler_options=cases.OPTIMISED), product)(*operands)
     checks = [export.DisabledSafetyCheck.platform()]
     exported = export.export(jax.jit(product), platforms=("cuda",), disabled_checks=checks)(*operands)
     assert "stablehlo.dot_general" in exported.mlir_module()
