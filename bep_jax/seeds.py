@@ -8,7 +8,7 @@ between one kernel and the next: one seed after the other takes a fifth to a thi
 from collections.abc import Callable, Sequence
 
 import jax
-from jax import lax
+import jax.custom_batching
 
 
 def over_seeds(function: Callable, in_axes: Sequence[int | None]) -> Callable:
@@ -26,14 +26,6 @@ def over_seeds(function: Callable, in_axes: Sequence[int | None]) -> Callable:
       >>> over_seeds(lambda a, b: a + b, (0, None))(jnp.arange(3), jnp.int32(4)).tolist()
       [4, 5, 6]
     """
-    if jax.default_backend() != "cpu":
-        return jax.vmap(function, in_axes=tuple(in_axes))
-
-    def one_after_the_other(*args):
-        def one(mapped):
-            values = iter(mapped)
-            return function(*(a if axis is None else next(values) for a, axis in zip(args, in_axes, strict=True)))
-
-        return lax.map(one, [a for a, axis in zip(args, in_axes, strict=True) if axis is not None])
-
-    return one_after_the_other
+    if jax.default_backend() == "cpu":
+        function = jax.custom_batching.sequential_vmap(function)
+    return jax.vmap(function, in_axes=tuple(in_axes))
