@@ -71,6 +71,7 @@ def popcounts(
     else:
         count = functools.partial(_by_adders, differences)
         unrolled = scanned = _ADDER_WORDS
+        # The more words in a pass, the fewer columns of two operands the cache holds.
         panel = panel and panel // len(vectors)
     fits = sum(v.size for v in vectors) * 4 <= _CACHE_BYTES
     if fits or (width <= unrolled and len(vectors) == 1):
