@@ -26,7 +26,7 @@ from bep_jax.encode import Composition, Encoder, Expansion, Thermometer
 from bep_jax.networks import Dense, Model, Params, Recurrent
 from bep_jax.tensor_file import Format
 
-_FORMAT = Format("bep_jax", 2, "model from bep.save")  # version 1 had no window
+_FORMAT = Format("bep_jax", 3, "model from bep.save")  # version 1 had no window, 2 no patterns and gated updates
 _LAYERS: dict[str, type[Dense] | type[Recurrent]] = {"dense": Dense, "recurrent": Recurrent}
 _THRESHOLD_BYTES = 8  # of the widest number that a safetensors file can hold
 
@@ -291,7 +291,10 @@ def _decode(tensors: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> Save
 def _decode_layer(layer: Mapping[str, Any]) -> Dense | Recurrent:
     values = {name: value for name, value in layer.items() if name != "type"}
     for name, value in values.items():
-        if value is not None or name != "horizon":
+        if name == "gated_update":
+            if not isinstance(value, bool):
+                raise ValueError(f"wanted a bool, got {value!r}")
+        elif value is not None or name not in ("horizon", "patterns"):
             _count(value)
     return _LAYERS[layer["type"]](**values)
 

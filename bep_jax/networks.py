@@ -77,6 +77,10 @@ class Dense:
         """The width that the gate ν is a fraction of."""
         return self.num_inputs
 
+    def init(self, keys, scale):
+        """A key for each matrix; returns hidden weights int16 ``[N, K]``, normal with σ = ``scale``."""
+        return _normal(keys, scale, self.matrix_shapes)
+
     def forward(self, hidden, inputs):
         """``hidden`` a tuple of int16 ``[N, K]``, ``inputs`` ``[Wk, B]``; returns outputs ``[Wn, B]``, Residuals."""
         z = dense.forward(hidden[0], inputs)
@@ -110,6 +114,8 @@ class Recurrent:
     num_inputs: int
     width: int
     horizon: int | None = None
+    patterns: int | None = None
+    gated_update: bool = False
 
     @property
     def matrix_shapes(self) -> tuple[tuple[int, int], ...]:
@@ -118,6 +124,13 @@ class Recurrent:
     @property
     def gate_fan_in(self) -> int:
         return self.width
+
+    def init(self, keys, scale):
+        """As `Dense.init`; with ``patterns`` H_ss ``[N, N]`` is Hebbian, of the same σ."""
+        if self.patterns is None:
+            return _normal(keys, scale, self.matrix_shapes)
+        table = _hebbian_table(scale, self.patterns)
+        return (*_normal(keys[:1], scale, self.matrix_shapes[:1]), _draw_hebbian(keys[1], table, width=self.width))
 
     def forward(self, hidden, inputs):
         """``hidden`` (H_xs, H_ss), ``inputs`` ``[T, Wx, B]``; returns the last state ``[Ws, B]``, Residuals."""
@@ -168,6 +181,8 @@ class Recurrent:
             return jnp.moveaxis(words, 0, 1).reshape(words.shape[1], -1)
 
         winners = jnp.broadcast_to(signals.winners[None], signals.desired.shape)
+        if self.gated_update:
+            winners = winners & signals.gates
         return _operands(self, tuple(flat(i) for i in residuals.inputs), flat(winners), flat(signals.desired))
 
     def _kept(self, num_steps: int) -> int:
@@ -224,7 +239,8 @@ class Model:
 
         Args:
           key: a key from ``jax.random.key``.
-          scale: σ > 0, the standard deviation; values are cut to the int16 range.
+          scale: σ > 0, the standard deviation; values are cut to the int16 range. A recurrent matrix with ``patterns``
+            (see `rnn`) is 2 floor(σ c / 2 √P) + 1 instead, c the overlap of two neurons in P random patterns.
 
         Returns:
           `Params` with int16 hidden weights and the packed `equiangular_frame`.
@@ -243,8 +259,8 @@ class Model:
         if not (scale > 0 and math.isfinite(scale)):
             raise ValueError(f"Model.init: scale must be positive and finite, got {scale}.")
         classifier_key, *keys = jax.random.split(key, 1 + len(self.matrix_shapes))
-        table = _normal_table(float(scale))
-        hidden = tuple(_draw(k, *table, shape=shape) for k, shape in zip(keys, self.matrix_shapes, strict=True))
+        layers = zip(self.layers, self.split(keys), strict=True)
+        hidden = tuple(h for layer, own in layers for h in layer.init(own, float(scale)))
         return Params(hidden, equiangular_frame(classifier_key, self.num_classes, self.widths[-1]))
 
 
@@ -253,6 +269,11 @@ def check_key(who: str, key: jax.Array) -> None:
     raw = getattr(key, "dtype", None) == jnp.uint32 and key.shape == (2,)
     if not raw and not jnp.issubdtype(getattr(key, "dtype", None) or bool, jax.dtypes.prng_key):
         raise TypeError(f"{who}: wanted a key from jax.random.key, got {type(key).__name__}.")
+
+
+def _normal(keys, scale: float, shapes) -> tuple[jax.Array, ...]:
+    table = _normal_table(scale)
+    return tuple(_draw(key, *table, shape=shape) for key, shape in zip(keys, shapes, strict=True))
 
 
 @functools.lru_cache(maxsize=16)
@@ -278,6 +299,23 @@ def _draw(key: jax.Array, table: jax.Array, smallest: jax.Array, *, shape: tuple
         return (2 * place.astype(jnp.int32) + smallest).astype(jnp.int16)
 
     return lax.map(row, jnp.arange(shape[0], dtype=jnp.uint32))
+
+
+@functools.lru_cache(maxsize=16)
+def _hebbian_table(scale: float, patterns: int) -> np.ndarray:
+    """h = 2 floor(σ c / 2 √P) + 1 of each overlap c from -P to P, cut to the int16 range: int16 ``[2 P + 1]``."""
+    overlaps = np.arange(-patterns, patterns + 1)
+    h = 2 * np.floor(scale * overlaps / (2 * math.sqrt(patterns))) + 1
+    return np.clip(h, -_INT16_MAX, _INT16_MAX).astype(np.int16)
+
+
+@functools.partial(jax.jit, static_argnames="width")
+def _draw_hebbian(key: jax.Array, table: jax.Array, *, width: int) -> jax.Array:
+    """Hidden weights int16 ``[N, N]`` by the table, from how often two neurons agree in random ±1 patterns."""
+    num_patterns = table.shape[0] // 2
+    patterns = jax.random.bits(key, (width, bits.num_words(num_patterns)), jnp.uint32)
+    patterns = patterns & bits.pack_minor(jnp.ones((1, num_patterns), bool))
+    return table[products.forward(patterns, patterns.T, num_patterns) + num_patterns]
 
 
 def mlp(*, num_inputs: int, widths: Sequence[int], num_classes: int) -> Model:
@@ -306,7 +344,16 @@ def mlp(*, num_inputs: int, widths: Sequence[int], num_classes: int) -> Model:
     return Model(layers, check_count(num_classes, "num_classes", "mlp", least=2))
 
 
-def rnn(*, num_inputs: int, state_width: int, output_width: int, num_classes: int, horizon: int | None = None) -> Model:
+def rnn(
+    *,
+    num_inputs: int,
+    state_width: int,
+    output_width: int,
+    num_classes: int,
+    horizon: int | None = None,
+    patterns: int | None = None,
+    gated_update: bool = False,
+) -> Model:
     """A recurrent network with binary weights, states and activations: a cell over time, then a dense layer.
 
     s_t = sign(W_xs a_t + W_ss s_{t-1}), s_0 = +1, s_y = sign(W_sy s_T). Its hidden matrices are
@@ -318,13 +365,18 @@ def rnn(*, num_inputs: int, state_width: int, output_width: int, num_classes: in
       output_width: Ky.
       num_classes: C >= 2.
       horizon: how many of the last time steps the backward pass visits; None for all (Fig. 8).
+      patterns: P, start H_ss as the Hebbian matrix of P random patterns, so that it is symmetric and states last from
+        the first step on; None for independent weights, as in the paper. For long sequences; a fifth of the state's
+        width is a good number, an odd one has no ties.
+      gated_update: a neuron learns from a time step only if its gate was open there; False as in the paper, where the
+        gate concerns the way back alone. For long sequences.
 
     Returns:
       A static, hashable `Model`.
 
     Raises:
-      TypeError: a size is not an integer.
-      ValueError: a size or the horizon is below 1, or there are fewer than two classes.
+      TypeError: a size is not an integer, ``gated_update`` is not a bool.
+      ValueError: a size, the horizon or ``patterns`` is below 1, or there are fewer than two classes.
 
     Example:
       >>> rnn(num_inputs=28, state_width=35, output_width=15, num_classes=10).matrix_shapes
@@ -335,4 +387,8 @@ def rnn(*, num_inputs: int, state_width: int, output_width: int, num_classes: in
         for name, size in (("num_inputs", num_inputs), ("state_width", state_width), ("output_width", output_width))
     )
     horizon = None if horizon is None else check_count(horizon, "horizon", "rnn")
-    return Model((Recurrent(kx, ks, horizon), Dense(ks, ky)), check_count(num_classes, "num_classes", "rnn", least=2))
+    patterns = None if patterns is None else check_count(patterns, "patterns", "rnn")
+    if not isinstance(gated_update, bool):
+        raise TypeError(f"rnn: gated_update must be a bool, got {gated_update!r}.")
+    cell = Recurrent(kx, ks, horizon, patterns, gated_update)
+    return Model((cell, Dense(ks, ky)), check_count(num_classes, "num_classes", "rnn", least=2))

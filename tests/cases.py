@@ -52,9 +52,10 @@ def _mlp(name, sizes, num_classes, batch, group_size, others, *, scale=8.0, **ru
     return Case(f"mlp-{name}", model, rule, others, batch, None, scale)
 
 
-def _rnn(name, sizes, num_classes, time, batch, group_size, others, *, horizon=None, scale=8.0, **rule):
+def _rnn(name, sizes, num_classes, time, batch, group_size, others, *, scale=8.0, horizon=None, gated=False, **rule):
     inputs, state, output = sizes
-    model = bep.rnn(num_inputs=inputs, state_width=state, output_width=output, num_classes=num_classes, horizon=horizon)
+    widths = {"num_inputs": inputs, "state_width": state, "output_width": output}
+    model = bep.rnn(**widths, num_classes=num_classes, horizon=horizon, gated_update=gated)
     rule = bep.Rule(group_size=group_size, **{"margin": 0.5, "gate": 0.3, **rule})
     return Case(f"rnn-{name}", model, rule, others, batch, time, scale)
 
@@ -72,6 +73,7 @@ CASES = (
     _rnn("one-bit", (1, 1, 1), 2, 6, 5, 1, ((1, 1),), margin=1.0),
     _rnn("odd", (33, 31, 15), 3, 4, 5, (31, 3), ((1, 15), (31, 5))),
     _rnn("horizon", (20, 35, 21), 3, 8, 9, 7, ((1, 1), (35, 3)), horizon=3, bits=8, scale=64.0),
+    _rnn("gated", (33, 31, 15), 3, 9, 40, (31, 3), ((1, 15), (31, 5)), horizon=7, gated=True, gate=0.1),
     _rnn("last-step", (20, 32, 64), 5, 8, 1, 8, ((1, 64),), horizon=1),
     _rnn("horizon-past-start", (30, 30, 30), 4, 5, 4, 5, ((2, 3),), horizon=9, reinforcement=1.0),
     _rnn("long", (28, 63, 35), 10, 28, 17, 7, ((63, 5), (9, 35)), horizon=20, gate=0.1),
@@ -140,7 +142,8 @@ def reference_updates(case, hidden, classifier, batch, group_sizes=None, *, mask
     where = np.asarray(batch.where) if masked else None
     if case.time is None:
         return reference.mlp_step(*arguments, where=where)
-    return reference.rnn_step(*arguments, horizon=case.model.layers[0].horizon, where=where)
+    cell = case.model.layers[0]
+    return reference.rnn_step(*arguments, horizon=cell.horizon, where=where, gated_update=cell.gated_update)
 
 
 def reference_draws(key, shapes):

@@ -215,13 +215,14 @@ def rnn_forward(hidden, classifier, x):
     return z, s, z_y, s_y, s_y @ np.asarray(classifier, dtype=np.int64).T
 
 
-def rnn_step(hidden, classifier, x, y, margin, gate, group_sizes, horizon=None, where=None):
+def rnn_step(hidden, classifier, x, y, margin, gate, group_sizes, horizon=None, where=None, gated_update=False):
     """Steps 1 to 5 of the training step, for a recurrent network: BEP-TT with one mask shared by all time steps.
 
     Args:
         hidden: (H_xs [K_s, K_x], H_ss [K_s, K_s], H_sy [K_y, K_s]); classifier: ±1 [C, K_y]; x: ±1 [B, T, K_x]; y: [B].
         margin: integer threshold; gate: integer thresholds of (xs, ss, sy), the first unused.
-        group_sizes: (state, output); horizon: sum over the last so many time steps, None all; where: bool [B] or None.
+        group_sizes: (state, output); horizon: sum over the last so many time steps, None all; where: bool [B] or None;
+        gated_update: winners learn only from time steps at which their gate is open (not in the paper).
 
     Returns a dict, layers being (state, output):
         z: [B, T, K_s], [B, K_y]; a: states with s_0 in front [B, T+1, K_s], output [B, K_y]; logits [B, C];
@@ -257,8 +258,9 @@ def rnn_step(hidden, classifier, x, y, margin, gate, group_sizes, horizon=None, 
 
     update_xs, update_ss = np.zeros_like(hidden[0]), np.zeros_like(hidden[1])
     for t in window:
-        update_xs += layer_update(winners, desired[:, t - 1], x[:, t - 1])
-        update_ss += layer_update(winners, desired[:, t - 1], s[:, t - 1])
+        learning = winners * gates[:, t - 1] if gated_update else winners
+        update_xs += layer_update(learning, desired[:, t - 1], x[:, t - 1])
+        update_ss += layer_update(learning, desired[:, t - 1], s[:, t - 1])
     update_sy = layer_update(winners_y, desired_y, s[:, steps])
 
     counts = {

@@ -311,6 +311,8 @@ def test_interrupted_before_anything_was_learned(monkeypatch, tmp_path, capsys):
         ("--dataset mnist --model rnn --widths 15", "--widths is not for rnn"),
         ("--state-width 15", "--state-width is not for mlp"),
         ("--horizon 2", "--horizon is not for mlp"),
+        ("--patterns 7", "--patterns is not for mlp"),
+        ("--gated-update", "--gated-update is not for mlp"),
         ("--model rnn", "no time axis"),
         ("--window 2", "bits without order"),
         ("--split paper", "has split='official'"),
@@ -374,7 +376,8 @@ def test_data_and_model_decide_the_rest():
     assert (series.kind, series.widths, series.rule.bits) == ("rnn", (1035, 1035), 16)
     assert (series.load_options["num_bits"], series.load_options["width"]) == (20, 1035)
     narrow = plan(dataset="ucr/PenDigits", state_width=60, output_width=30, width=0, horizon=2, hidden_bits=8)
-    assert (narrow.widths, narrow.load_options["width"], narrow.horizon, narrow.rule.bits) == ((60, 30), None, 2, 8)
+    assert (narrow.widths, narrow.load_options["width"], narrow.rule.bits) == ((60, 30), None, 8)
+    assert narrow.recurrent_options == {"horizon": 2, "patterns": None, "gated_update": False}
     rows = plan(dataset="mnist", model="rnn", bits=12, input_bits=2)
     assert (rows.load_options["window"], rows.load_options["width"], rows.rule.bits) == (28, None, 12)
     assert rows.load_options["num_bits"] == 2

@@ -18,7 +18,8 @@ from bep_jax.encode import Composition, Thermometer
 from bep_jax.networks import Dense, Model, Params, Recurrent
 
 MLP = bep.mlp(num_inputs=33, widths=(5, 63), num_classes=3)
-RNN = bep.rnn(num_inputs=7, state_width=31, output_width=33, num_classes=2, horizon=4)
+RNN = bep.rnn(num_inputs=7, state_width=31, output_width=33, num_classes=2, horizon=4, patterns=5, gated_update=True)
+_RNN_OF_VERSION_2 = bep.rnn(num_inputs=7, state_width=31, output_width=33, num_classes=2, horizon=4)
 
 
 @pytest.mark.parametrize("model", [MLP, RNN, bep.mlp(num_inputs=1, widths=(1,), num_classes=2)])
@@ -166,11 +167,11 @@ def forged(content, **changes):
 
 
 def test_a_newer_format_is_named(content, tmp_path):
-    metadata = about(content) | {"version": 3}
+    metadata = about(content) | {"version": 4}
     (tmp_path / "net").write_bytes(
         safetensors.numpy.save(safetensors.numpy.load(content), {"bep_jax": json.dumps(metadata)})
     )
-    with pytest.raises(ValueError, match="format version 3, this bep_jax reads 1 to 2; a newer bep_jax reads it"):
+    with pytest.raises(ValueError, match="format version 4, this bep_jax reads 1 to 3; a newer bep_jax reads it"):
         bep.load(tmp_path / "net")
 
 
@@ -209,6 +210,25 @@ def test_a_whole_file_of_nonsense_is_refused(content, changes, tmp_path):
     (tmp_path / "net").write_bytes(forged(content, **changes))
     with pytest.raises(ValueError, match=r"load: .*is whole, but holds no network"):
         bep.load(tmp_path / "net")
+
+
+@pytest.mark.parametrize("changes", [{"horizon": 0}, {"patterns": 0}, {"gated_update": 1}, {"gated_update": None}])
+def test_a_recurrent_layer_of_nonsense_is_refused(changes, tmp_path):
+    content = model_file.to_bytes(RNN, draw(RNN))
+    cell, dense = about(content)["about"]["layers"]
+    (tmp_path / "net").write_bytes(forged(content, layers=[cell | changes, dense]))
+    with pytest.raises(ValueError, match=r"holds no network \(ValueError: wanted a"):
+        bep.load(tmp_path / "net")
+
+
+def test_a_file_of_version_2_still_loads(tmp_path):
+    content = model_file.to_bytes(_RNN_OF_VERSION_2, draw(_RNN_OF_VERSION_2))
+    metadata, tensors = about(content), safetensors.numpy.load(content)
+    for name in ("patterns", "gated_update"):
+        del metadata["about"]["layers"][0][name]
+    metadata |= {"version": 2, "sha256": tensor_file.digest(tensors, metadata["about"])}
+    (tmp_path / "net").write_bytes(safetensors.numpy.save(tensors, {"bep_jax": json.dumps(metadata)}))
+    assert bep.load(tmp_path / "net").model == _RNN_OF_VERSION_2
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ MLP = bep.mlp(num_inputs=525, widths=(63, 33), num_classes=4)
 SMALL = (
     bep.mlp(num_inputs=33, widths=(15,), num_classes=2),
     bep.rnn(num_inputs=5, state_width=7, output_width=15, num_classes=2),
+    bep.rnn(num_inputs=5, state_width=7, output_width=15, num_classes=2, patterns=33),
 )
 RNN = bep.rnn(num_inputs=31, state_width=35, output_width=15, num_classes=3)
 
@@ -87,6 +88,31 @@ def test_extreme_scales_stay_odd_and_in_range(scale):
         assert np.abs(h).min() == 32767
 
 
+@pytest.mark.parametrize(("patterns", "scale"), [(1, 64.0), (7, 2048.0), (32, 5.0), (101, 1e6)])
+def test_recurrent_weights_from_patterns(patterns, scale):
+    def model(**options):
+        return bep.rnn(num_inputs=31, state_width=65, output_width=15, num_classes=3, **options)
+
+    key = jax.random.key(5)
+    h_xs, h_ss, h_sy = (np.asarray(h, np.int64) for h in model(patterns=patterns).init(key, scale=scale).hidden)
+    usual = model().init(key, scale=scale).hidden
+    assert np.array_equal(h_xs, usual[0]) and np.array_equal(h_sy, usual[2])
+    # Overlaps as 2 floor(σ c / 2 √P) + 1: a symmetric matrix, all neurons agreeing with themselves in every pattern.
+    overlaps = np.arange(-patterns, patterns + 1)
+    table = np.clip(reference.initial_hidden(scale * overlaps / math.sqrt(patterns)), -32767, 32767)
+    assert np.array_equal(h_ss, h_ss.T) and np.all(np.diag(h_ss) == table[-1])
+    places = np.searchsorted(table, h_ss)
+    assert np.array_equal(table[np.minimum(places, 2 * patterns)], h_ss)
+    if np.unique(table).size == table.size:
+        c = overlaps[places]
+        assert np.all((c - patterns) % 2 == 0)
+        # A matrix of overlaps: positive semidefinite, of a rank of at most P.
+        eigenvalues = np.linalg.eigvalsh(c)
+        assert eigenvalues[0] > -1e-9 and np.sum(eigenvalues > 1e-9) <= patterns
+        off = c[np.triu_indices(65, 1)]
+        _assert_frequency(np.sum(off > 0) + np.sum(off == 0) / 2, off.size, 0.5)
+
+
 def test_matrices_and_keys_draw_different_weights():
     model = bep.mlp(num_inputs=35, widths=(35, 35), num_classes=3)
     one, two = (model.init(jax.random.key(k)) for k in (0, 1))
@@ -98,7 +124,7 @@ def test_matrices_and_keys_draw_different_weights():
     cases.assert_trees_equal(one, again)
 
 
-@pytest.mark.parametrize("model", SMALL, ids=["mlp", "rnn"])
+@pytest.mark.parametrize("model", SMALL, ids=["mlp", "rnn", "rnn-patterns"])
 def test_init_under_jit_and_vmap(model):
     keys = jax.random.split(jax.random.key(3), 3)
     rows = [model.init(key, scale=16.0) for key in keys]
@@ -163,6 +189,7 @@ def test_mlp_sizes_of_the_wrong_type(change):
         ({"state_width": 0}, "state_width must be at least 1, got 0"),
         ({"output_width": -1}, "output_width must be at least 1, got -1"),
         ({"horizon": 0}, "horizon must be at least 1, got 0"),
+        ({"patterns": 0}, "patterns must be at least 1, got 0"),
         ({"num_classes": 1}, "num_classes must be at least 2, got 1"),
     ],
 )
@@ -171,7 +198,12 @@ def test_rnn_sizes_out_of_range(change, wanted):
         bep.rnn(**{**GOOD_RNN, **change})
 
 
-@pytest.mark.parametrize("name", ["num_inputs", "state_width", "output_width", "num_classes", "horizon"])
+@pytest.mark.parametrize("name", ["num_inputs", "state_width", "output_width", "num_classes", "horizon", "patterns"])
 def test_rnn_sizes_of_the_wrong_type(name):
     with pytest.raises(TypeError, match=f"^rnn: {name} must be an integer, got 2.5"):
         bep.rnn(**{**GOOD_RNN, name: 2.5})
+
+
+def test_gated_update_is_yes_or_no():
+    with pytest.raises(TypeError, match=r"^rnn: gated_update must be a bool, got 1\.$"):
+        bep.rnn(**GOOD_RNN, gated_update=1)

@@ -114,6 +114,19 @@ def test_rnn_horizon_by_hand():
     assert [u.tolist() for u in step["updates"]] == [[[0], [2]], [[0, 0], [-2, -2]], [[2, -2], [0, 0]]]
 
 
+def test_rnn_gated_update_by_hand():
+    # z of the state is [1, 3] and [-1, 1], desired [-1, 1] and [-1, -1]: the first neuron's sum is 0, not wrong, the
+    # second's is 2. At the last step alone the second is wrong, with |z| = 1.
+    def step(gate):
+        limits = [0, gate, 1]
+        return reference.rnn_step(RNN_HIDDEN, RNN_CLASSIFIER, RNN_X, [1], 1, limits, [2, 2], 1, None, True)
+
+    assert [u.tolist() for u in step(1)["updates"]] == [[[0], [2]], [[0, 0], [-2, -2]], [[2, -2], [0, 0]]]
+    shut = step(0)
+    assert shut["winners"][0].tolist() == [[0, 1]]
+    assert [u.tolist() for u in shut["updates"]] == [[[0], [0]], [[0, 0], [0, 0]], [[2, -2], [0, 0]]]
+
+
 @pytest.mark.parametrize("horizon", [2, 3, 99])
 def test_a_horizon_of_at_least_all_steps_means_all(horizon):
     everything = reference.rnn_step(RNN_HIDDEN, RNN_CLASSIFIER, RNN_X, [1], 1, [0, 1, 1], [1, 1])

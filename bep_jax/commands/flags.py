@@ -67,6 +67,11 @@ class Network:
     """rnn: neurons of the layer after the last state."""
     horizon: Annotated[int | None, arg(metavar="STEPS", help_behavior_hint="(default: all)")] = None
     """rnn: how many of the last time steps errors travel back."""
+    patterns: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: independent weights)")] = None
+    """rnn: start the recurrent weights as the Hebbian matrix of so many random patterns; a fifth of the state's width
+    helps long sequences, with --scale 2048."""
+    gated_update: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """rnn: a neuron learns only from time steps at which it passes errors down."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -143,7 +148,7 @@ class Plan:
     kind: Literal["mlp", "rnn"]
     widths: tuple[int, ...]
     rule: Rule
-    horizon: int | None
+    recurrent_options: dict[str, Any]
     data_seed: int | tuple[int, ...]
     load_options: dict[str, Any]
     wanted_batch_size: int | None
@@ -173,7 +178,7 @@ class Plan:
             state_width=state,
             output_width=output,
             num_classes=data.num_classes,
-            horizon=self.horizon,
+            **self.recurrent_options,
         )
 
     def batch_size(self, data: Dataset) -> int:
@@ -187,7 +192,7 @@ class Plan:
             **{name: value for name, value in self.load_options.items() if name != "data_dir"},
             "model": self.kind,
             "widths": self.widths,
-            "horizon": self.horizon,
+            **self.recurrent_options,
             **{field.name: getattr(self.rule, field.name) for field in dataclasses.fields(self.rule)},
             **dataclasses.asdict(training),
             "batch_size": batch_size,
@@ -233,7 +238,8 @@ def make_plan(data: Data, network: Network, flags: RuleFlags, training: Training
         "folds": data.folds,
     }
     data_seed = draws if data.dataset == "random-prototypes" else training.seed
-    return Plan(data.dataset, kind, widths, rule, network.horizon, data_seed, options, training.batch_size)
+    recurrent = {name: getattr(network, name) for name in ("horizon", "patterns", "gated_update")}
+    return Plan(data.dataset, kind, widths, rule, recurrent, data_seed, options, training.batch_size)
 
 
 def _check_numbers(training: Training) -> None:
@@ -246,9 +252,9 @@ def _check_numbers(training: Training) -> None:
 
 
 def _widths(network: Network, kind: str) -> tuple[int, ...]:
-    foreign = ("widths",) if kind == "rnn" else ("state_width", "output_width", "horizon")
+    foreign = ("widths",) if kind == "rnn" else ("state_width", "output_width", "horizon", "patterns", "gated_update")
     for name in foreign:
-        if getattr(network, name) is not None:
+        if getattr(network, name) not in (None, False):
             instead = "--state-width and --output-width" if kind == "rnn" else "--widths"
             raise ValueError(f"train: {_flag(name)} is not for {kind}; use {instead}, or another --model.")
     if kind == "mlp":

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import jax
 import numpy as np
-from tyro.conf import arg
+from tyro.conf import FlagCreatePairsOff, arg
 
 from bep_jax import methods, runs
 from bep_jax.commands.flags import DataDir
@@ -39,12 +39,19 @@ class Network:
     """Groups grow after so many epochs without a better validation accuracy; 0 for never."""
     scale: Annotated[float, arg(metavar="SIGMA")] = 64.0
     """Standard deviation of the initial hidden weights."""
+    patterns: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: independent weights)")] = None
+    """Start the recurrent weights as the Hebbian matrix of so many random patterns, which the paper does not."""
+    gated_update: Annotated[bool, FlagCreatePairsOff] = False
+    """A neuron learns only from time steps at which it passes errors down, which the paper does not ask for."""
     seed: Annotated[int, arg(metavar="N")] = 0
     """What everything is drawn from."""
 
     def network_settings(self, state_width: int) -> dict[str, Any]:
         """What the numbers of any run depend on."""
+        # Only what differs from the paper, so that lines from before these flags are still found.
+        beyond = {"patterns": self.patterns, "gated_update": self.gated_update}
         return {
+            **{name: value for name, value in beyond.items() if value not in (None, False)},
             "state_width": state_width,
             "output_width": self.output_width or state_width,
             "margin": self.margin,
@@ -71,6 +78,8 @@ class Network:
             output_width=self.output_width or state_width,
             num_classes=num_classes,
             horizon=horizon,
+            patterns=self.patterns,
+            gated_update=self.gated_update,
         )
 
     def check_network(self, state_width: int, gates: Sequence[float]) -> None:
