@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from bep_jax import bits, dense, products
+from bep_jax import bits, dense, initial, products
 from bep_jax.checks import check_count
 from bep_jax.frames import equiangular_frame
 
@@ -77,10 +77,6 @@ class Dense:
         """The width that the gate ν is a fraction of."""
         return self.num_inputs
 
-    def init(self, keys, scale):
-        """A key for each matrix; returns hidden weights int16 ``[N, K]``, normal with σ = ``scale``."""
-        return _normal(keys, scale, self.matrix_shapes)
-
     def forward(self, hidden, inputs):
         """``hidden`` a tuple of int16 ``[N, K]``, ``inputs`` ``[Wk, B]``; returns outputs ``[Wn, B]``, Residuals."""
         z = dense.forward(hidden[0], inputs)
@@ -126,11 +122,11 @@ class Recurrent:
         return self.width
 
     def init(self, keys, scale):
-        """As `Dense.init`; with ``patterns`` H_ss ``[N, N]`` is Hebbian, of the same σ."""
+        """From a key for each matrix its hidden weights, of σ = ``scale``."""
         if self.patterns is None:
-            return _normal(keys, scale, self.matrix_shapes)
-        table = _hebbian_table(scale, self.patterns)
-        return (*_normal(keys[:1], scale, self.matrix_shapes[:1]), _draw_hebbian(keys[1], table, width=self.width))
+            return _normal(self.matrix_shapes, keys, scale)
+        (h_xs,) = _normal(self.matrix_shapes[:1], keys[:1], scale)
+        return h_xs, initial.hebbian(keys[1], self.width, self.patterns, scale)
 
     def forward(self, hidden, inputs):
         """``hidden`` (H_xs, H_ss), ``inputs`` ``[T, Wx, B]``; returns the last state ``[Ws, B]``, Residuals."""
@@ -259,9 +255,15 @@ class Model:
         if not (scale > 0 and math.isfinite(scale)):
             raise ValueError(f"Model.init: scale must be positive and finite, got {scale}.")
         classifier_key, *keys = jax.random.split(key, 1 + len(self.matrix_shapes))
-        layers = zip(self.layers, self.split(keys), strict=True)
-        hidden = tuple(h for layer, own in layers for h in layer.init(own, float(scale)))
-        return Params(hidden, equiangular_frame(classifier_key, self.num_classes, self.widths[-1]))
+        hidden: list[jax.Array] = []
+        for layer, own in zip(self.layers, self.split(keys), strict=True):
+            draw = getattr(layer, "init", functools.partial(_normal, layer.matrix_shapes))
+            hidden.extend(draw(own, float(scale)))
+        return Params(tuple(hidden), equiangular_frame(classifier_key, self.num_classes, self.widths[-1]))
+
+
+def _normal(shapes, keys, scale) -> tuple[jax.Array, ...]:
+    return tuple(initial.normal(key, shape, scale) for key, shape in zip(keys, shapes, strict=True))
 
 
 def check_key(who: str, key: jax.Array) -> None:
@@ -269,53 +271,6 @@ def check_key(who: str, key: jax.Array) -> None:
     raw = getattr(key, "dtype", None) == jnp.uint32 and key.shape == (2,)
     if not raw and not jnp.issubdtype(getattr(key, "dtype", None) or bool, jax.dtypes.prng_key):
         raise TypeError(f"{who}: wanted a key from jax.random.key, got {type(key).__name__}.")
-
-
-def _normal(keys, scale: float, shapes) -> tuple[jax.Array, ...]:
-    table = _normal_table(scale)
-    return tuple(_draw(key, *table, shape=shape) for key, shape in zip(keys, shapes, strict=True))
-
-
-@functools.lru_cache(maxsize=16)
-def _normal_table(scale: float) -> tuple[np.ndarray, np.ndarray]:
-    """Upper 32-bit quantiles of each odd h, and the smallest h: P(h) = Φ((h + 1) / σ) - Φ((h - 1) / σ)."""
-    # 6.7 σ is where 32 bits run out: the tail beyond has less than 2^-33.
-    reach = min(_INT16_MAX, 2 * math.ceil(6.7 * scale / 2) + 1)
-    edges = np.arange(-reach + 1, reach, 2)
-    quantiles = [0.5 * math.erfc(-edge / scale / math.sqrt(2)) for edge in edges]
-    return np.minimum(np.floor(np.array(quantiles) * 2**32), 2**32 - 1).astype(np.uint32), np.asarray(-reach, np.int32)
-
-
-@functools.partial(jax.jit, static_argnames="shape")
-def _draw(key: jax.Array, table: jax.Array, smallest: jax.Array, *, shape: tuple[int, int]) -> jax.Array:
-    """Odd normal hidden weights int16 ``[N, K]``, from 32 bits each: those of ``jax.random.bits(key, shape)``."""
-    columns = jnp.arange(shape[1], dtype=jnp.uint32)
-
-    # Row by row: all words at once, and the search through the table, would need ten times the memory of the matrix,
-    # more than training does.
-    def row(n):
-        words = jax.random.key_data(jax.vmap(jax.random.fold_in, (None, 0))(key, n * jnp.uint32(shape[1]) + columns))
-        place = jnp.searchsorted(table, words[:, 0] ^ words[:, 1], side="right")
-        return (2 * place.astype(jnp.int32) + smallest).astype(jnp.int16)
-
-    return lax.map(row, jnp.arange(shape[0], dtype=jnp.uint32))
-
-
-@functools.lru_cache(maxsize=16)
-def _hebbian_table(scale: float, patterns: int) -> np.ndarray:
-    """h = 2 floor(σ c / 2 √P) + 1 of each overlap c from -P to P, cut to the int16 range: int16 ``[2 P + 1]``."""
-    overlaps = np.arange(-patterns, patterns + 1)
-    h = 2 * np.floor(scale * overlaps / (2 * math.sqrt(patterns))) + 1
-    return np.clip(h, -_INT16_MAX, _INT16_MAX).astype(np.int16)
-
-
-@functools.partial(jax.jit, static_argnames="width")
-def _draw_hebbian(key: jax.Array, table: jax.Array, *, width: int) -> jax.Array:
-    """Hidden weights int16 ``[N, N]`` by the table, from how often two neurons agree in random ±1 patterns."""
-    num_patterns = table.shape[0] // 2
-    patterns = jax.random.bits(key, (width, bits.num_words(num_patterns)), jnp.uint32)
-    patterns = patterns & bits.pack_minor(jnp.ones((1, num_patterns), bool))
-    return table[products.forward(patterns, patterns.T, num_patterns) + num_patterns]
 
 
 def mlp(*, num_inputs: int, widths: Sequence[int], num_classes: int) -> Model:
