@@ -3,6 +3,7 @@
 Most tests put a stand-in in the place of `fit`, which is tested elsewhere; one trains.
 """
 
+import dataclasses
 import json
 import os
 import re
@@ -406,6 +407,20 @@ def test_figure8_trains_each_horizon(mnist, tmp_path, monkeypatch):
     assert re.search(r"\| 28 +\| +28.00 ± 0.00 \| +93.0 \|", table)
     assert (tmp_path / "picture.png").is_file()
     figure8.run()
+    assert len(fit.calls) == 2
+
+
+def test_departures_from_the_paper_are_other_runs(mnist, tmp_path, monkeypatch):
+    fit = use(monkeypatch, accuracies=lambda call, s: (0.5, 0.5))
+    usual = COMMANDS["figure8"](out=tmp_path, horizons=(2,), **FIGURE)
+    usual.run()
+    dataclasses.replace(usual, patterns=9, gated_update=True).run()
+    cells = [call.model.layers[0] for call in fit.calls]
+    assert [(cell.patterns, cell.gated_update) for cell in cells] == [(None, False), (9, True)]
+    # A line from before there were departures is that of a run without any.
+    settings = [line["settings"] for line in lines(tmp_path)]
+    assert settings[2] == settings[0] | {"patterns": 9, "gated_update": True}
+    usual.run()
     assert len(fit.calls) == 2
 
 
