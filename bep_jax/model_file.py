@@ -289,14 +289,16 @@ def _decode(tensors: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> Save
 
 
 def _decode_layer(layer: Mapping[str, Any]) -> Dense | Recurrent:
+    kind = _LAYERS[layer["type"]]
+    defaults = {field.name: field.default for field in dataclasses.fields(kind)}
     values = {name: value for name, value in layer.items() if name != "type"}
     for name, value in values.items():
-        if name == "gated_update":
+        if isinstance(defaults[name], bool):
             if not isinstance(value, bool):
                 raise ValueError(f"wanted a bool, got {value!r}")
-        elif value is not None or name not in ("horizon", "patterns"):
+        elif value is not defaults[name]:
             _count(value)
-    return _LAYERS[layer["type"]](**values)
+    return kind(**values)
 
 
 def _decode_encoder(about: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> Encoder:

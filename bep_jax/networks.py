@@ -3,7 +3,8 @@
 A `Model` is static: it says which layers there are and how wide. A `Params` holds the numbers: hidden integer weights
 and the fixed classifier. Each layer knows four things, all in the kernels' layout (packed words, batch last): its
 forward pass, the signals that reach it (desired activations, gates, winners), the desired activations of the layer
-below, and the operands of its weight updates. The binary chain rule (`bep_jax.chain`) is written on these.
+below, and the operands of its weight updates. The binary chain rule (`bep_jax.chain`) is written on these. One that
+has an `init` draws the weights that it starts with; for others they are normal.
 
 Axis letters: K inputs, N neurons, C classes, B batch, T time steps, H kept time steps (the backward horizon),
 L layers, Wk, Wn words of inputs, neurons.
@@ -324,7 +325,7 @@ def rnn(
         the first step on; None for independent weights, as in the paper. For long sequences; a fifth of the state's
         width is a good number, an odd one has no ties.
       gated_update: a neuron learns from a time step only if its gate was open there; False as in the paper, where the
-        gate concerns the way back alone. For long sequences.
+        gate concerns the way back alone. For long sequences. Winners are chosen and counted as without it.
 
     Returns:
       A static, hashable `Model`.

@@ -19,6 +19,7 @@ from bep_jax.rule import Rule, next_group_size
 DataDir = Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: $BEP_JAX_DATA or the cache)")]
 _SERIES = "ucr/"
 _ROWS = {"mnist": 28, "fashion-mnist": 28, "digits": 8}  # of an image: one a time step unless --window says otherwise
+_RECURRENT = ("horizon", "patterns", "gated_update")  # flags that `rnn` takes by the same names
 _WIDTHS, _STATE_WIDTH, _BATCH_SIZE = (525, 525), 1035, 100
 
 
@@ -238,7 +239,7 @@ def make_plan(data: Data, network: Network, flags: RuleFlags, training: Training
         "folds": data.folds,
     }
     data_seed = draws if data.dataset == "random-prototypes" else training.seed
-    recurrent = {name: getattr(network, name) for name in ("horizon", "patterns", "gated_update")}
+    recurrent = {name: getattr(network, name) for name in _RECURRENT}
     return Plan(data.dataset, kind, widths, rule, recurrent, data_seed, options, training.batch_size)
 
 
@@ -252,7 +253,7 @@ def _check_numbers(training: Training) -> None:
 
 
 def _widths(network: Network, kind: str) -> tuple[int, ...]:
-    foreign = ("widths",) if kind == "rnn" else ("state_width", "output_width", "horizon", "patterns", "gated_update")
+    foreign = ("widths",) if kind == "rnn" else ("state_width", "output_width", *_RECURRENT)
     for name in foreign:
         if getattr(network, name) not in (None, False):
             instead = "--state-width and --output-width" if kind == "rnn" else "--widths"
