@@ -1,4 +1,4 @@
-"""Sums of popcounts over words, the inner loops of the products, in the way that is fastest on the CPU at hand.
+"""Sums of ±1 over words by popcounts, the inner loops of the products, in the way that is fastest on the CPU at hand.
 
 A CPU that counts the bits of whole vectors sums popcounts of words. Without that, a popcount is a dozen instructions:
 carry-save adders then bring many words down to few before any bit is counted, and where two operands and a mask meet,
@@ -9,6 +9,7 @@ Axis letters: W words, N rows, B columns.
 
 import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,14 +17,27 @@ from jax import lax
 
 from bep_jax.isolate import counts_in_vectors, isolated
 
-# XLA:CPU turns a reduce of up to about 25 words over one vector operand (17 over two) into straight vector code and
-# drops to scalar code past 32. Vector operands above about 40 KB fall out of the first-level cache; then a scan over
-# few words at a time with the sums in memory wins, for two of the products over panels of so many columns.
-# Measured by `python -m benchmarks products`.
-_CACHE_BYTES = 40_000
 
-# Words that carry-save adders take at once.
-_ADDER_WORDS = 33
+class Passes(NamedTuple):
+    """How many words a CPU with vector popcounts takes at once. Measured by `python -m benchmarks products`."""
+
+    whole: int  # as many in one pass, with the sums in registers, while the cache holds the vectors
+    words: int  # each of several passes, with the sums in memory
+    cache: int  # bytes of the vectors that a pass goes over again for every row
+    few: int = 4  # passes over sums that the second-level cache may not hold; it does hold those of a panel of columns
+
+
+# XLA:CPU turns a reduce of up to about 25 words over one vector operand (17 over two) into straight vector code and
+# drops to scalar code past 32.
+_UNROLLED = (25, 17)
+
+# What carry-save adders take at once: the more words, the fewer popcounts.
+_ADDERS = Passes(whole=33, words=33, cache=28_000, few=1)
+
+# Sums of more bytes than any cache holds are gone over once if that is possible, and by panels if not.
+_SUMS = 8 << 20
+# Columns of a panel, with one vector operand; half as many with two.
+_PANEL = 512
 
 # Bytes whose popcounts add up to no more than a byte holds, and words up to which adders are slower.
 _BYTES = 31
@@ -36,90 +50,102 @@ _SAME_SETS = 1024
 VECTOR = 16
 
 
-def popcounts(
+def signed_sums(
+    start: jax.Array,
     differences: Callable,
     rows: tuple[jax.Array, ...],
     vectors: tuple[jax.Array, ...],
+    passes: Passes,
     *,
-    unrolled: int,
-    scanned: int,
-    panel: int | None = None,
+    words_first: bool = False,
 ) -> jax.Array:
-    """Sums the popcounts of ``differences(*rows, *vectors)`` over the leading axis of words.
+    """Sums of ±1 over words: ``start`` less twice the popcounts of ``differences(*rows, *vectors)``.
 
     Args:
+      start: int32 ``[N, B]``, or 1 for either: how many ±1 there are.
       differences: a bitwise function of all operands.
-      rows: uint32 ``[W, N, 1]`` each.
-      vectors: uint32 ``[W, 1, B]`` each.
-      unrolled: words that a CPU with vector popcounts sums at once in registers.
-      scanned: words that it takes in one pass over sums in memory.
-      panel: columns that it works on at a time, None for all.
+      rows: uint32 ``[N, W]`` each, ``[W, N]`` with ``words_first``.
+      vectors: uint32 ``[W, B]`` each.
+      passes: how many words at once.
+      words_first: how the rows lie.
 
     Returns:
       int32 ``[N, B]``.
 
     Example:
-      >>> w, a = jnp.array([[[1], [3]]], jnp.uint32), jnp.array([[[0, 2]]], jnp.uint32)
-      >>> popcounts(jnp.bitwise_xor, (w,), (a,), unrolled=25, scanned=16).tolist()
-      [[1, 2], [2, 1]]
+      >>> w, a = jnp.array([[1], [3]], jnp.uint32), jnp.array([[0, 2]], jnp.uint32)
+      >>> signed_sums(jnp.array([[2]]), jnp.bitwise_xor, (w,), (a,), Passes(25, 17, 32_000)).tolist()
+      [[0, -2], [-2, 0]]
     """
-    width, _, columns = vectors[0].shape
+    width, columns = vectors[0].shape
+    height = rows[0].shape[1 if words_first else 0]
     if counts_in_vectors():
-        count = functools.partial(_in_words, differences)
+        count, most = functools.partial(_in_words, differences), _UNROLLED[len(vectors) - 1]
     elif len(rows) == 2 and width <= _BYTE_WORDS:
-        return _in_bytes(differences, rows, vectors)
+        return start - 2 * _in_bytes(differences, tuple(r.T for r in rows) if words_first else rows, vectors)
     else:
-        count = functools.partial(_by_adders, differences)
-        unrolled = scanned = _ADDER_WORDS
-        # The more words in a pass, the fewer columns of two operands the cache holds.
-        panel = panel and panel // len(vectors)
-    fits = sum(v.size for v in vectors) * 4 <= _CACHE_BYTES
-    if fits or (width <= unrolled and len(vectors) == 1):
-        return _sum_of_groups(count, (*rows, *vectors), unrolled)
-    if panel is None or columns <= panel:
-        return _scan_of_groups(count, (*rows, *vectors), scanned)
+        count, most, passes = functools.partial(_by_adders, differences), _ADDERS.whole, _ADDERS
 
-    # Panels of equal width, the last one over part of the one before. The wall keeps the sums out of the fusion that
-    # puts them in their place, which would be scalar code.
+    def one_pass(total, rows, vectors):
+        rows = (r if words_first else r.T for r in rows)
+        operands = (*(r[:, :, None] for r in rows), *(v[:, None, :] for v in vectors))
+        for i in range(0, operands[-1].shape[0], most):
+            total = total - 2 * count(*(o[i : i + most] for o in operands))
+        return total
+
+    fits = passes.cache // (4 * len(vectors) * columns)
+    large = 4 * height * columns > _SUMS
+    if width <= passes.whole and (width <= fits or large):
+        return one_pass(start, rows, vectors)
+    size = _even(width, max(1, min(fits, passes.words)))
+    panel = _PANEL // len(vectors)
+    if columns > panel and (large or width > passes.few * size):
+        sums = functools.partial(signed_sums, differences=differences, passes=passes, words_first=words_first)
+        return _in_panels(sums, panel, height, start, rows, vectors)
+    return _in_passes(isolated(one_pass), size, 0 if words_first else 1, start, rows, vectors)
+
+
+def _in_passes(one_pass: Callable, size: int, axis: int, start, rows, vectors) -> jax.Array:
+    """``size`` words at a time, ``axis`` that of the rows' words. A wall around a pass lets it sum in place."""
+    passes = -(-vectors[0].shape[0] // size)
+
+    def padded(operand, axis):
+        return jnp.pad(operand, [(0, passes * size - operand.shape[i] if i == axis else 0) for i in range(2)])
+
+    rows, vectors = tuple(padded(r, axis) for r in rows), tuple(padded(v, 0) for v in vectors)
+
+    def go(i, total):
+        words = tuple(lax.dynamic_slice_in_dim(r, i * size, size, axis) for r in rows)
+        return one_pass(total, words, tuple(lax.dynamic_slice_in_dim(v, i * size, size, 0) for v in vectors))
+
+    return lax.fori_loop(1, passes, go, go(0, start))
+
+
+def _in_panels(sums: Callable, panel: int, height: int, start, rows, vectors) -> jax.Array:
+    """Panels of about as many columns, of equal width, the last one over part of the one before.
+
+    A wall keeps the sums out of the fusion that puts them in their place, which would be scalar code.
+    """
+    columns = vectors[0].shape[1]
     panel = _even(columns, panel, VECTOR)
-    sums = isolated(lambda *operands: _scan_of_groups(count, operands, scanned))
+    walled = isolated(lambda start, rows, vectors: sums(start, rows=rows, vectors=vectors))
 
     def put(i, total):
-        start = jnp.minimum(i * panel, columns - panel)
-        part = (lax.dynamic_slice_in_dim(v, start, panel, axis=2) for v in vectors)
-        return lax.dynamic_update_slice_in_dim(total, sums(*rows, *part), start, axis=1)
+        first = jnp.minimum(i * panel, columns - panel)
 
-    return lax.fori_loop(0, -(-columns // panel), put, jnp.zeros((rows[0].shape[1], columns), jnp.int32))
+        def part(x):
+            return x if x.shape[1] == 1 else lax.dynamic_slice_in_dim(x, first, panel, 1)
+
+        sum_ = walled(part(start), rows, tuple(part(v) for v in vectors))
+        return lax.dynamic_update_slice_in_dim(total, sum_, first, 1)
+
+    return lax.fori_loop(0, -(-columns // panel), put, jnp.zeros((height, columns), jnp.int32))
 
 
 def _even(size: int, most: int, multiple: int = 1) -> int:
     """The size of equal parts of at most about ``most``."""
     parts = -(-size // most)
     return -(-size // (parts * multiple)) * multiple
-
-
-def _sum_of_groups(count: Callable, operands: tuple[jax.Array, ...], most: int) -> jax.Array:
-    total = count(*(o[:most] for o in operands))
-    for start in range(most, operands[0].shape[0], most):
-        total = total + count(*(o[start : start + most] for o in operands))
-    return total
-
-
-def _scan_of_groups(count: Callable, operands: tuple[jax.Array, ...], most: int) -> jax.Array:
-    width = operands[0].shape[0]
-    size = _even(width, most)
-    groups = -(-width // size)
-
-    def grouped(o):
-        o = jnp.pad(o, ((0, groups * size - width), (0, 0), (0, 0)))
-        return o.reshape(groups, size, *o.shape[1:])
-
-    total, _ = lax.scan(
-        lambda total, words: (total + count(*words), None),
-        jnp.zeros((operands[0].shape[1], operands[-1].shape[2]), jnp.int32),
-        tuple(grouped(o) for o in operands),
-    )
-    return total
 
 
 def _in_words(differences: Callable, *words: jax.Array) -> jax.Array:
@@ -144,7 +170,7 @@ def _by_adders(differences: Callable, *operands: jax.Array) -> jax.Array:
 
 
 def _in_bytes(differences: Callable, rows: tuple[jax.Array, ...], vectors: tuple[jax.Array, ...]) -> jax.Array:
-    """All popcounts in bytes, by operands of words as in :func:`popcounts`: int32 ``[N, B]``."""
+    """All popcounts in bytes, of rows ``[N, W]`` and vectors ``[W, B]``: int32 ``[N, B]``."""
 
     @isolated
     def counts(rows, vectors):  # uint8 [N, J] and [J, B] -> uint8 [N, B]
@@ -155,8 +181,8 @@ def _in_bytes(differences: Callable, rows: tuple[jax.Array, ...], vectors: tuple
             total = count if total is None else total + count
         return total
 
-    columns, number = vectors[0].shape[2], 4 * vectors[0].shape[0]
-    rows, vectors = tuple(_row_bytes(r[:, :, 0].T) for r in rows), tuple(_vector_bytes(v[:, 0]) for v in vectors)
+    columns, number = vectors[0].shape[1], 4 * vectors[0].shape[0]
+    rows, vectors = tuple(_row_bytes(r) for r in rows), tuple(_vector_bytes(v) for v in vectors)
     size, total = _even(number, _BYTES), jnp.int32(0)
     for start in range(0, number, size):
         some = slice(start, start + size)

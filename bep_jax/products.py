@@ -15,10 +15,11 @@ from jax import lax
 
 from bep_jax import bits
 from bep_jax.isolate import isolated
-from bep_jax.popcounts import popcounts
+from bep_jax.popcounts import Passes, signed_sums
 
-# Columns of a panel of the products with two large operands. Measured by `python -m benchmarks products`.
-_PANEL = 256
+_FORWARD = Passes(whole=33, words=17, cache=36_000)
+_BACKWARD = Passes(whole=17, words=11, cache=28_000)
+_OUTER = Passes(whole=17, words=14, cache=28_000)
 
 
 @isolated
@@ -88,29 +89,26 @@ def outer_inline(winners: jax.Array, desired: jax.Array, inputs: jax.Array) -> j
 
 
 def _forward_bitwise(weights, inputs, num_inputs):
-    def differences(w, a):  # [W, N, 1] ^ [W, 1, B]
+    def differences(w, a):
         return w ^ a
 
-    rows, vectors = (weights.T[:, :, None],), (inputs[:, None, :],)
-    return num_inputs - 2 * popcounts(differences, rows, vectors, unrolled=25, scanned=16)
+    return signed_sums(num_inputs.reshape(1, 1), differences, (weights,), (inputs,), _FORWARD)
 
 
 def _backward_bitwise(weights, desired, gates):
     def differences(w, t, g):
         return (w ^ t) & g
 
-    rows, vectors = (weights[:, :, None],), (desired[:, None, :], gates[:, None, :])
-    taking_part = jnp.sum(lax.population_count(gates), axis=0, dtype=jnp.int32)
-    return taking_part[None, :] - 2 * popcounts(differences, rows, vectors, unrolled=17, scanned=17, panel=_PANEL)
+    taking_part = jnp.sum(lax.population_count(gates), axis=0, dtype=jnp.int32)[None, :]
+    return signed_sums(taking_part, differences, (weights,), (desired, gates), _BACKWARD, words_first=True)
 
 
 def _outer_bitwise(winners, desired, inputs):
     def differences(m, t, a):
         return (t ^ a) & m
 
-    rows, vectors = (winners.T[:, :, None], desired.T[:, :, None]), (inputs[:, None, :],)
-    taking_part = jnp.sum(lax.population_count(winners), axis=1, dtype=jnp.int32)
-    return taking_part[:, None] - 2 * popcounts(differences, rows, vectors, unrolled=17, scanned=14, panel=_PANEL)
+    taking_part = jnp.sum(lax.population_count(winners), axis=1, dtype=jnp.int32)[:, None]
+    return signed_sums(taking_part, differences, (winners, desired), (inputs,), _OUTER)
 
 
 def _forward_int8(weights, inputs, num_inputs):
