@@ -34,8 +34,10 @@ _UNROLLED = (25, 17)
 # What carry-save adders take at once: the more words, the fewer popcounts.
 _ADDERS = Passes(whole=33, words=33, cache=28_000, few=1)
 
-# Sums of more bytes than any cache holds are gone over once if that is possible, and by panels if not.
+# Sums of more bytes than any cache holds are gone over once if that is possible, and by panels if not; for fewer words
+# a pass they are not gone over again.
 _SUMS = 8 << 20
+_LEAST = 4
 # Columns of a panel, with one vector operand; half as many with two.
 _PANEL = 512
 
@@ -95,7 +97,7 @@ def signed_sums(
 
     fits = passes.cache // (4 * len(vectors) * columns)
     large = 4 * height * columns > _SUMS
-    if width <= passes.whole and (width <= fits or large):
+    if width <= passes.whole and (width <= fits or fits < _LEAST or large):
         return one_pass(start, rows, vectors)
     size = _even(width, max(1, min(fits, passes.words)))
     panel = _PANEL // len(vectors)
@@ -107,12 +109,11 @@ def signed_sums(
 
 def _in_passes(one_pass: Callable, size: int, axis: int, start, rows, vectors) -> jax.Array:
     """``size`` words at a time, ``axis`` that of the rows' words. A wall around a pass lets it sum in place."""
-    passes = -(-vectors[0].shape[0] // size)
-
-    def padded(operand, axis):
-        return jnp.pad(operand, [(0, passes * size - operand.shape[i] if i == axis else 0) for i in range(2)])
-
-    rows, vectors = tuple(padded(r, axis) for r in rows), tuple(padded(v, 0) for v in vectors)
+    width = vectors[0].shape[0]
+    passes = -(-width // size)
+    last, none = (0, passes * size - width), (0, 0)
+    rows = tuple(jnp.pad(r, (none, last) if axis else (last, none)) for r in rows)
+    vectors = tuple(jnp.pad(v, (last, none)) for v in vectors)
 
     def go(i, total):
         words = tuple(lax.dynamic_slice_in_dim(r, i * size, size, axis) for r in rows)
@@ -136,8 +137,8 @@ def _in_panels(sums: Callable, panel: int, height: int, start, rows, vectors) ->
         def part(x):
             return x if x.shape[1] == 1 else lax.dynamic_slice_in_dim(x, first, panel, 1)
 
-        sum_ = walled(part(start), rows, tuple(part(v) for v in vectors))
-        return lax.dynamic_update_slice_in_dim(total, sum_, first, 1)
+        panel_sums = walled(part(start), rows, tuple(part(v) for v in vectors))
+        return lax.dynamic_update_slice_in_dim(total, panel_sums, first, 1)
 
     return lax.fori_loop(0, -(-columns // panel), put, jnp.zeros((height, columns), jnp.int32))
 

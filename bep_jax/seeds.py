@@ -1,8 +1,7 @@
 """A function of one seed, for all of them in one program: the same bits either way.
 
 An accelerator wants the seeds side by side. On a CPU core the arrays of eight seeds push each other out of the cache
-between one kernel and the next: one seed after the other takes a fifth to a third less time
-(`python -m benchmarks step`).
+between one kernel and the next, so there one seed goes after the other.
 """
 
 from collections.abc import Callable, Sequence
