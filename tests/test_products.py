@@ -115,6 +115,24 @@ def test_large_products_are_scanned(name, size):
     assert ("scan" in jaxpr) == ((name, size) != ONCE)
 
 
+@pytest.mark.parametrize(
+    ("name", "shapes"),
+    [
+        ("forward", ((525, 128), (128, 256), ())),
+        ("backward", ((33, 1035), (33, 256), (33, 256))),
+        ("outer", ((525, 32), (525, 32), (32, 525))),
+    ],
+)
+def test_passes_sum_in_place(name, shapes):
+    # A pass that summed elsewhere would need a second array of sums, and a second pass to add it.
+    def compiled(function):
+        return lambda *operands: jax.jit(function, compiler_options=cases.OPTIMISED).lower(*operands).compile()
+
+    operands = [jax.ShapeDtypeStruct(shape, "uint32" if shape else "int32") for shape in shapes]
+    memory = _on_a_cpu("vectors", compiled, getattr(products, name))(*operands).memory_analysis()
+    assert memory.temp_size_in_bytes < memory.output_size_in_bytes / 2
+
+
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(("n", "k", "b"), [(33, 63, 95), (3, 5, 992)])  # of the second, bytes take all that fits
 @pytest.mark.parametrize("name", ["forward", "backward", "outer"])
