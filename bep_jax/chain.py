@@ -194,7 +194,7 @@ def update_operands(
     limits, batch = limits_of(model, rule), (x, _labels(model, y), where)
     operands_of = functools.partial(_operands, model)
     if jax.default_backend() == "cpu":
-        # Under vmap one seed after the other: eight seeds' pre-activations push each other out of a core's cache.
+        # Under vmap one seed after the other: several seeds' pre-activations push each other out of a core's cache.
         operands_of = jax.custom_batching.sequential_vmap(operands_of)
     parts = _parts(x.shape[0])
     if parts == 1:

@@ -21,10 +21,11 @@ from bep_jax.isolate import counts_in_vectors, isolated
 class Passes(NamedTuple):
     """How many words a CPU with vector popcounts takes at once. Measured by `python -m benchmarks products`."""
 
-    whole: int  # as many in one pass, with the sums in registers, while the cache holds the vectors
-    words: int  # each of several passes, with the sums in memory
+    whole: int  # one pass takes as many, sums in registers, if the cache holds the vectors or the sums are large
+    words: int  # each of several passes, sums in memory
     cache: int  # bytes of the vectors that a pass goes over again for every row
-    few: int = 4  # passes over sums that the second-level cache may not hold; it does hold those of a panel of columns
+    few: int = 4  # passes over all columns; where it takes more, panels of columns keep the sums nearer
+    consumed: bool = False  # as they appear, by what the sums are fused with: one pass wherever the words allow it
 
 
 # XLA:CPU turns a reduce of up to about 25 words over one vector operand (17 over two) into straight vector code and
@@ -34,9 +35,9 @@ _UNROLLED = (25, 17)
 # What carry-save adders take at once: the more words, the fewer popcounts.
 _ADDERS = Passes(whole=33, words=33, cache=28_000, few=1)
 
-# Sums of more bytes than any cache holds are gone over once if that is possible, and by panels if not; for fewer words
-# a pass they are not gone over again.
+# Bytes of sums above which going over them again costs more than vectors that the cache does not hold.
 _SUMS = 8 << 20
+# Fewer words a pass than this are not worth going over the sums again, whatever their size.
 _LEAST = 4
 # Columns of a panel, with one vector operand; half as many with two.
 _PANEL = 512
@@ -65,7 +66,7 @@ def signed_sums(
 
     Args:
       start: int32 ``[N, B]``, or 1 for either: how many ±1 there are.
-      differences: a bitwise function of all operands.
+      differences: a bitwise function of all operands, 0 where all are 0: words are padded.
       rows: uint32 ``[N, W]`` each, ``[W, N]`` with ``words_first``.
       vectors: uint32 ``[W, B]`` each.
       passes: how many words at once.
@@ -97,50 +98,53 @@ def signed_sums(
 
     fits = passes.cache // (4 * len(vectors) * columns)
     large = 4 * height * columns > _SUMS
-    if width <= passes.whole and (width <= fits or fits < _LEAST or large):
+    if width <= passes.whole and (passes.consumed or width <= fits or fits < _LEAST or large):
         return one_pass(start, rows, vectors)
     size = _even(width, max(1, min(fits, passes.words)))
     panel = _PANEL // len(vectors)
     if columns > panel and (large or width > passes.few * size):
         sums = functools.partial(signed_sums, differences=differences, passes=passes, words_first=words_first)
-        return _in_panels(sums, panel, height, start, rows, vectors)
+        return _in_panels(sums, panel, start, rows, vectors)
     return _in_passes(isolated(one_pass), size, 0 if words_first else 1, start, rows, vectors)
 
 
 def _in_passes(one_pass: Callable, size: int, axis: int, start, rows, vectors) -> jax.Array:
     """``size`` words at a time, ``axis`` that of the rows' words. A wall around a pass lets it sum in place."""
     width = vectors[0].shape[0]
-    passes = -(-width // size)
-    last, none = (0, passes * size - width), (0, 0)
-    rows = tuple(jnp.pad(r, (none, last) if axis else (last, none)) for r in rows)
-    vectors = tuple(jnp.pad(v, (last, none)) for v in vectors)
+    number = -(-width // size)
+    padding, none = (0, number * size - width), (0, 0)
+    rows = tuple(jnp.pad(r, (none, padding) if axis else (padding, none)) for r in rows)
+    vectors = tuple(jnp.pad(v, (padding, none)) for v in vectors)
 
     def go(i, total):
         words = tuple(lax.dynamic_slice_in_dim(r, i * size, size, axis) for r in rows)
         return one_pass(total, words, tuple(lax.dynamic_slice_in_dim(v, i * size, size, 0) for v in vectors))
 
-    return lax.fori_loop(1, passes, go, go(0, start))
+    return lax.fori_loop(1, number, go, go(0, start))
 
 
-def _in_panels(sums: Callable, panel: int, height: int, start, rows, vectors) -> jax.Array:
-    """Panels of about as many columns, of equal width, the last one over part of the one before.
+def _in_panels(sums: Callable, most: int, start, rows, vectors) -> jax.Array:
+    """Panels of at most so many columns, of equal width, the last one over part of the one before.
 
     A wall keeps the sums out of the fusion that puts them in their place, which would be scalar code.
     """
     columns = vectors[0].shape[1]
-    panel = _even(columns, panel, VECTOR)
+    panel = _even(columns, most, VECTOR)
     walled = isolated(lambda start, rows, vectors: sums(start, rows=rows, vectors=vectors))
 
-    def put(i, total):
-        first = jnp.minimum(i * panel, columns - panel)
-
+    def of_panel(first):
         def part(x):
             return x if x.shape[1] == 1 else lax.dynamic_slice_in_dim(x, first, panel, 1)
 
-        panel_sums = walled(part(start), rows, tuple(part(v) for v in vectors))
-        return lax.dynamic_update_slice_in_dim(total, panel_sums, first, 1)
+        return walled(part(start), rows, tuple(part(v) for v in vectors))
 
-    return lax.fori_loop(0, -(-columns // panel), put, jnp.zeros((height, columns), jnp.int32))
+    def put(i, total):
+        first = jnp.minimum(i * panel, columns - panel)
+        return lax.dynamic_update_slice_in_dim(total, of_panel(first), first, 1)
+
+    # Padded and not put into zeros, which would not vary over a mesh where the sums do.
+    total = jnp.pad(of_panel(0), ((0, 0), (0, columns - panel)))
+    return lax.fori_loop(1, -(-columns // panel), put, total)
 
 
 def _even(size: int, most: int, multiple: int = 1) -> int:

@@ -9,6 +9,8 @@ Wb of the batch. Each product has a bitwise and an int8 form with the same bits 
 Source: arXiv 2512.04189, Eq. 2 (forward), 5 and 7 (backward), 8 (outer).
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -20,6 +22,7 @@ from bep_jax.popcounts import Passes, signed_sums
 _FORWARD = Passes(whole=33, words=17, cache=36_000)
 _BACKWARD = Passes(whole=17, words=11, cache=28_000)
 _OUTER = Passes(whole=17, words=14, cache=28_000)
+_OUTER_INLINE = _OUTER._replace(consumed=True)
 
 
 @isolated
@@ -80,12 +83,20 @@ def outer(winners: jax.Array, desired: jax.Array, inputs: jax.Array) -> jax.Arra
       >>> outer(m, t, bits.pack([[1, 1, 1], [1, -1, 1]]).T)
       Array([[0, 2]], dtype=int32)
     """
-    return outer_inline(winners, desired, inputs)
+    return _outer(_OUTER, winners, desired, inputs)
 
 
 def outer_inline(winners: jax.Array, desired: jax.Array, inputs: jax.Array) -> jax.Array:
-    """:func:`outer` without its fusion wall, for kernels that consume the sums as they appear."""
-    return lax.platform_dependent(winners, desired, inputs, cpu=_outer_bitwise, default=_outer_int8)
+    """:func:`outer` without its fusion wall, for kernels that consume the sums as they appear.
+
+    On a CPU they do up to 17 words of batch; more are summed in memory first.
+    """
+    return _outer(_OUTER_INLINE, winners, desired, inputs)
+
+
+def _outer(passes: Passes, winners, desired, inputs) -> jax.Array:
+    bitwise = functools.partial(_outer_bitwise, passes=passes)
+    return lax.platform_dependent(winners, desired, inputs, cpu=bitwise, default=_outer_int8)
 
 
 def _forward_bitwise(weights, inputs, num_inputs):
@@ -103,12 +114,12 @@ def _backward_bitwise(weights, desired, gates):
     return signed_sums(taking_part, differences, (weights,), (desired, gates), _BACKWARD, words_first=True)
 
 
-def _outer_bitwise(winners, desired, inputs):
+def _outer_bitwise(winners, desired, inputs, passes=_OUTER):
     def differences(m, t, a):
         return (t ^ a) & m
 
     taking_part = jnp.sum(lax.population_count(winners), axis=1, dtype=jnp.int32)[:, None]
-    return signed_sums(taking_part, differences, (winners, desired), (inputs,), _OUTER)
+    return signed_sums(taking_part, differences, (winners, desired), (inputs,), passes)
 
 
 def _forward_int8(weights, inputs, num_inputs):

@@ -83,5 +83,8 @@ def step(
 
 @isolated
 def _learn(hidden, winners, desired, inputs, words, draw, saturation):
-    """One matrix's update, reinforcement and saturation in a single pass, without the int32 update in memory."""
+    """One matrix's update, reinforcement and saturation in one pass over the weights.
+
+    Without the int32 update in memory, save on a CPU for more than 544 samples times positions.
+    """
     return advance_inline(hidden, 2 * products.outer_inline(winners, desired, inputs), words, draw, saturation)

@@ -13,6 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import spread
+from jax.sharding import AxisType
+from jax.sharding import PartitionSpec as P
 
 import bep_jax as bep
 from bep_jax import devices, loop
@@ -97,6 +99,25 @@ def test_a_step_over_parts_of_a_batch_is_the_step_over_all_of_it():
     whole = jax.jit(step)(batch.x, batch.y, batch.where)
     for part in range(3):
         cases.assert_trees_equal(jax.tree.map(lambda a, part=part: a[part], split), whole)
+
+
+@pytest.mark.parametrize("batch", [400, 1200, 4096])  # products in one pass, in several, in panels
+def test_a_step_in_ones_own_shard_map(batch):
+    model, rule = bep.mlp(num_inputs=784, widths=(525, 525), num_classes=10), bep.Rule()
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    state = jax.eval_shape(lambda: bep.optimizer(rule, jax.random.key(1)).init(params.hidden))
+    mesh = jax.make_mesh((2,), ("batch",), (AxisType.Auto,), devices=jax.devices()[:2])
+    whole, parts = P(), P("batch")
+    step = jax.shard_map(  # with its default checks, of what varies over the mesh
+        functools.partial(bep.step, model, rule, axis_name="batch"),
+        mesh=mesh,
+        in_specs=(whole, whole, parts, parts),
+        out_specs=whole,
+    )
+    x, y = jax.ShapeDtypeStruct((batch, 25), "uint32"), jax.ShapeDtypeStruct((batch,), "int32")
+    new, _, stats = jax.eval_shape(step, params, state, x, y)
+    assert new == params
+    assert stats.active.shape == ()
 
 
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])
