@@ -13,7 +13,6 @@ import functools
 from typing import NamedTuple
 
 import jax
-import jax.custom_batching
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -23,6 +22,7 @@ from bep_jax.isolate import isolated
 from bep_jax.networks import Model, Operands, Params, Residuals, Signals
 from bep_jax.popcounts import VECTOR
 from bep_jax.rule import Limits, Rule, limits_of
+from bep_jax.seeds import one_by_one
 
 _NEVER = jnp.iinfo(jnp.int32).min
 
@@ -192,10 +192,7 @@ def update_operands(
     check_inputs(who, model, params, x)
     check_labels(who, model, x.shape[0], y, where)
     limits, batch = limits_of(model, rule), (x, _labels(model, y), where)
-    operands_of = functools.partial(_operands, model)
-    if jax.default_backend() == "cpu":
-        # Under vmap one seed after the other: several seeds' pre-activations push each other out of a core's cache.
-        operands_of = jax.custom_batching.sequential_vmap(operands_of)
+    operands_of = one_by_one(functools.partial(_operands, model))
     parts = _parts(x.shape[0])
     if parts == 1:
         return operands_of(limits, params, *_padded(*batch, VECTOR))

@@ -22,7 +22,6 @@ from bep_jax.popcounts import Passes, signed_sums
 _FORWARD = Passes(whole=33, words=17, cache=36_000)
 _BACKWARD = Passes(whole=17, words=11, cache=28_000)
 _OUTER = Passes(whole=17, words=14, cache=28_000)
-_OUTER_INLINE = _OUTER._replace(consumed=True)
 
 
 @isolated
@@ -83,7 +82,7 @@ def outer(winners: jax.Array, desired: jax.Array, inputs: jax.Array) -> jax.Arra
       >>> outer(m, t, bits.pack([[1, 1, 1], [1, -1, 1]]).T)
       Array([[0, 2]], dtype=int32)
     """
-    return _outer(_OUTER, winners, desired, inputs)
+    return lax.platform_dependent(winners, desired, inputs, cpu=_outer_bitwise, default=_outer_int8)
 
 
 def outer_inline(winners: jax.Array, desired: jax.Array, inputs: jax.Array) -> jax.Array:
@@ -91,12 +90,7 @@ def outer_inline(winners: jax.Array, desired: jax.Array, inputs: jax.Array) -> j
 
     On a CPU they do up to 17 words of batch; more are summed in memory first.
     """
-    return _outer(_OUTER_INLINE, winners, desired, inputs)
-
-
-def _outer(passes: Passes, winners, desired, inputs) -> jax.Array:
-    bitwise = functools.partial(_outer_bitwise, passes=passes)
-    return lax.platform_dependent(winners, desired, inputs, cpu=bitwise, default=_outer_int8)
+    return lax.platform_dependent(winners, desired, inputs, cpu=_outer_consumed, default=_outer_int8)
 
 
 def _forward_bitwise(weights, inputs, num_inputs):
@@ -120,6 +114,9 @@ def _outer_bitwise(winners, desired, inputs, passes=_OUTER):
 
     taking_part = jnp.sum(lax.population_count(winners), axis=1, dtype=jnp.int32)[:, None]
     return signed_sums(taking_part, differences, (winners, desired), (inputs,), passes)
+
+
+_outer_consumed = functools.partial(_outer_bitwise, passes=_OUTER._replace(consumed=True))
 
 
 def _forward_int8(weights, inputs, num_inputs):

@@ -10,6 +10,23 @@ import jax
 import jax.custom_batching
 
 
+def one_by_one(function: Callable) -> Callable:
+    """A function that `jax.vmap` maps one seed after the other on a CPU; elsewhere as it is.
+
+    Args:
+      function: of one seed.
+
+    Returns:
+      The same function.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> jax.vmap(one_by_one(lambda a: a + 4))(jnp.arange(3)).tolist()
+      [4, 5, 6]
+    """
+    return jax.custom_batching.sequential_vmap(function) if jax.default_backend() == "cpu" else function
+
+
 def over_seeds(function: Callable, in_axes: Sequence[int | None]) -> Callable:
     """Maps over leading seed axes: by `jax.vmap`, on a CPU by `jax.lax.map`.
 
@@ -25,6 +42,4 @@ def over_seeds(function: Callable, in_axes: Sequence[int | None]) -> Callable:
       >>> over_seeds(lambda a, b: a + b, (0, None))(jnp.arange(3), jnp.int32(4)).tolist()
       [4, 5, 6]
     """
-    if jax.default_backend() == "cpu":
-        function = jax.custom_batching.sequential_vmap(function)
-    return jax.vmap(function, in_axes=tuple(in_axes))
+    return jax.vmap(one_by_one(function), in_axes=tuple(in_axes))
