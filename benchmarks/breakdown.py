@@ -1,7 +1,7 @@
 """Where the time of a training step goes: every kernel of the traced step timed alone, on the operands it has there.
 
-The kernels are found in the jaxpr of the step, as calls that XLA must not inline (`bep_jax.isolate`), so this script
-knows nothing about which there are.
+The kernels are found in the jaxpr of the step, as calls that XLA must not inline (`bep_jax.kernels.isolate`), so this
+script knows nothing about which there are.
 """
 
 from collections.abc import Iterator

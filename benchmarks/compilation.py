@@ -10,7 +10,7 @@ import bep_jax as bep
 from benchmarks import programs, timing
 from benchmarks.report import Column, Report
 from benchmarks.timing import Spread
-from bep_jax import loop
+from bep_jax.training import loop
 
 # Seconds, of the whole of `fit`: MLP, RNN.
 TARGETS = {"mlp": 10.0, "rnn": 15.0}

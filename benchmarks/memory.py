@@ -22,7 +22,7 @@ from benchmarks import programs, timing
 from benchmarks.programs import Problem, Program
 from benchmarks.report import Column, Report
 from benchmarks.timing import Spread
-from bep_jax.memory import reset_peak, resident_bytes
+from bep_jax.training.memory import reset_peak, resident_bytes
 
 # Times less than float32 with Adam: good, beyond.
 TARGETS = (4.0, 6.0)

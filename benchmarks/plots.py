@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from bep_jax import plots
+from bep_jax.files import plots
 
 _INK, _FLOAT, _C = "#1b4f72", "#b9770e", "#7b7d7d"
 _PRODUCTS = {"forward": "#1b4f72", "backward": "#b03a2e", "outer": "#1e8449"}

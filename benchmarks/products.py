@@ -8,7 +8,8 @@ from jax import lax
 from benchmarks import roofline, timing
 from benchmarks.report import Column, Report
 from benchmarks.timing import Case, Spread
-from bep_jax import bits, products
+from bep_jax import bits
+from bep_jax.kernels import products
 
 # batch, neurons, inputs
 SHAPES = (
@@ -141,12 +142,12 @@ def _into_given_memory(function, args: tuple, compiler_options: dict | None):
 
 
 def rows_first(product: str, packed: tuple) -> tuple:
-    """Operands of `bep_jax.products` as the C kernels want them: the rows of the first are contiguous."""
+    """Operands of `bep_jax.kernels.products` as the C kernels want them: the rows of the first are contiguous."""
     return (packed[0].T, *packed[1:]) if product == "backward" else packed
 
 
 def operands(product: str, batch: int, neurons: int, inputs: int) -> tuple[tuple, np.ndarray, np.ndarray]:
-    """Random operands: packed for `bep_jax.products`, and as the two int8 factors of the same matrix product."""
+    """Random operands: packed for `bep_jax.kernels.products`, and as two int8 factors of the same matrix product."""
     rng = np.random.default_rng(0)
 
     def signs(*shape):

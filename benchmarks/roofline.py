@@ -13,7 +13,7 @@ _SUMS = np.ctypeslib.ndpointer(np.int32, flags="C_CONTIGUOUS")
 
 
 class Roofline:
-    """The three products of `bep_jax.products` in C, with operands as there."""
+    """The three products of `bep_jax.kernels.products` in C, with operands as there."""
 
     def __init__(self, library: ctypes.CDLL):
         longs = [ctypes.c_long] * 3

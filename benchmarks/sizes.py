@@ -8,7 +8,7 @@ import bep_jax as bep
 from benchmarks import programs, timing
 from benchmarks.programs import Problem
 from benchmarks.report import Column, Report
-from bep_jax import model_file
+from bep_jax.export import model_file
 
 COLUMNS = (
     Column("name", "network"),

@@ -1,21 +1,30 @@
 """Binary Error Propagation in JAX: training with binary weights, activations and error signals."""
 
-from bep_jax import bits, datasets, dense, encode
-from bep_jax.chain import NetworkSignals, Stats, backward, forward, logits, updates
-from bep_jax.export import to_c
-from bep_jax.fitting import fit
-from bep_jax.frames import equiangular_frame
-from bep_jax.learner import TrainState
-from bep_jax.loop import Report, Result
-from bep_jax.model_file import Saved, load, save
-from bep_jax.networks import Dense, Model, Operands, Params, Recurrent, Residuals, Signals, mlp, rnn
-from bep_jax.optimizer import OptimizerState, optimizer, rescale
-from bep_jax.rule import Limits, Rule, thresholds
-from bep_jax.summary import Summary, summary
-from bep_jax.train import step
+import sys
+
+from bep_jax.data import datasets, encode
+from bep_jax.export.header import to_c
+from bep_jax.export.model_file import Saved, load, save
+from bep_jax.kernels import bits
+from bep_jax.learning.chain import NetworkSignals, Stats, backward, forward, logits, updates
+from bep_jax.learning.optimizer import OptimizerState, optimizer, rescale
+from bep_jax.learning.rule import Limits, Rule, thresholds
+from bep_jax.learning.step import step
+from bep_jax.network import dense
+from bep_jax.network.frames import equiangular_frame
+from bep_jax.network.layers.dense import Dense
+from bep_jax.network.layers.layer import Layer, Operands, Residuals, Signals
+from bep_jax.network.layers.recurrent import Recurrent
+from bep_jax.network.layers.registry import register_layer
+from bep_jax.network.model import Model, Params, mlp, rnn
+from bep_jax.network.summary import Summary, summary
+from bep_jax.training.fitting import fit
+from bep_jax.training.learner import TrainState
+from bep_jax.training.loop import Report, Result
 
 __all__ = [
     "Dense",
+    "Layer",
     "Limits",
     "Model",
     "NetworkSignals",
@@ -44,6 +53,7 @@ __all__ = [
     "logits",
     "mlp",
     "optimizer",
+    "register_layer",
     "rescale",
     "rnn",
     "save",
@@ -53,3 +63,12 @@ __all__ = [
     "to_c",
     "updates",
 ]
+
+# Public modules that live in rooms: ``import bep_jax.bits`` works as ``from bep_jax import bits`` does.
+for _module in (bits, datasets, dense, encode):
+    sys.modules[f"{__name__}.{_module.__name__.rpartition('.')[2]}"] = _module
+del _module
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "baselines"])

@@ -2,7 +2,7 @@
 
 import sys
 
-from bep_jax.cli import main
+from bep_jax.commands.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -5,7 +5,7 @@ import numpy as np
 
 from bep_jax import encode
 from bep_jax.encode import Composition, Expansion, Thermometer
-from bep_jax.networks import Params
+from bep_jax.network.model import Params
 
 
 def draw(model, lead=(), seed=0):

@@ -11,7 +11,7 @@ import numpy as np
 
 import bep_jax as bep
 from bep_jax import encode
-from bep_jax.devices import to_host
+from bep_jax.kernels.host import to_host
 
 MODELS = {
     "mlp": bep.mlp(num_inputs=40, widths=(15, 30), num_classes=3),

@@ -18,9 +18,9 @@ import jax
 import numpy as np
 
 import bep_jax as bep
-from bep_jax import loop
-from bep_jax.fitting import BinaryLearner
-from bep_jax.networks import Dense
+from bep_jax.network.layers.dense import Dense
+from bep_jax.training import loop
+from bep_jax.training.fitting import BinaryLearner
 
 # γ by width, as published; other widths take the divisor nearest to a fifth.
 _GROUP_SIZES = {35: 35, 75: 75, 135: 45, 255: 85, 525: 105, 1035: 115}
@@ -145,7 +145,7 @@ def outputs(layer: bep.Model, params: bep.Params, x: jax.Array) -> jax.Array:
 
 @dataclass(frozen=True)
 class LocalRuleLearner:
-    """The local rule as a `bep_jax.learner.Learner`; its settings are a tuple of `Limits`, one a layer.
+    """The local rule as a `bep_jax.training.learner.Learner`; its settings are a tuple of `Limits`, one a layer.
 
     Args:
       model: from `bep_jax.mlp`.

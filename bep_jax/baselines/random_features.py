@@ -14,8 +14,8 @@ import jax
 import numpy as np
 
 import bep_jax as bep
-from bep_jax import loop
-from bep_jax.fitting import BinaryLearner
+from bep_jax.training import loop
+from bep_jax.training.fitting import BinaryLearner
 
 
 def fit(
@@ -73,7 +73,7 @@ def last_layer(model: bep.Model) -> bep.Model:
 
 @dataclass(frozen=True)
 class RandomFeaturesLearner:
-    """Training of the last layer as a `bep_jax.learner.Learner`; its settings are the `Limits` of `last_layer`.
+    """Training of the last layer as a `bep_jax.training.learner.Learner`; its settings are `last_layer`'s `Limits`.
 
     Args:
       model: a `Model`.

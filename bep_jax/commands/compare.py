@@ -14,13 +14,15 @@ import jax
 import numpy as np
 from tyro.conf import arg
 
-from bep_jax import memory, methods, plots, runs
+from bep_jax.baselines import methods
 from bep_jax.baselines.local_rule import usual_group_size
 from bep_jax.commands.flags import Data, Network, Output, Plan, RuleFlags, Training, make_plan
-from bep_jax.datasets import Dataset
-from bep_jax.loop import Result
-from bep_jax.networks import Model
-from bep_jax.rule import Rule
+from bep_jax.data.datasets import Dataset
+from bep_jax.files import plots, runs
+from bep_jax.learning.rule import Rule
+from bep_jax.network.model import Model
+from bep_jax.training import memory
+from bep_jax.training.loop import Result
 
 TABLE, PICTURE = "table.md", "curves.png"
 # r of the local rule, where the flags do not say: the one that was published with it.

@@ -11,12 +11,12 @@ from typing import Annotated, Any, Literal
 import tyro
 from tyro.conf import arg
 
-from bep_jax import datasets
-from bep_jax.datasets import Dataset
-from bep_jax.networks import Model, mlp, rnn
-from bep_jax.rule import Rule, next_group_size
+from bep_jax.data import datasets
+from bep_jax.data.datasets import Dataset
+from bep_jax.learning.rule import Rule, next_group_size
+from bep_jax.network.model import Model, mlp, rnn
+from bep_jax.reproduce.flags import DataDir
 
-DataDir = Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: $BEP_JAX_DATA or the cache)")]
 _SERIES = "ucr/"
 _ROWS = {"mnist": 28, "fashion-mnist": 28, "digits": 8}  # of an image: one a time step unless --window says otherwise
 _RECURRENT = ("horizon", "patterns", "gated_update")  # flags that `rnn` takes by the same names

@@ -9,12 +9,12 @@ import numpy as np
 import tyro
 from tyro.conf import arg
 
-from bep_jax.datasets import files
-from bep_jax.encode import Composition, Encoder, Expansion, Thermometer
-from bep_jax.export import to_c
-from bep_jax.model_file import Saved, load
-from bep_jax.predict import num_networks, one_network, read_samples, scores
-from bep_jax.summary import summary
+from bep_jax.data.encode import Composition, Encoder, Expansion, Thermometer
+from bep_jax.export.header import to_c
+from bep_jax.export.model_file import Saved, load
+from bep_jax.export.predict import num_networks, one_network, read_samples, scores
+from bep_jax.files import atomic
+from bep_jax.network.summary import summary
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ class Predict:
         if self.output is None:
             print(text, end="", flush=True)
         else:
-            files.write_atomic(self.output, text.encode())
+            atomic.write_atomic(self.output, text.encode())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -111,7 +111,7 @@ class Export:
         if self.out is None:
             print(header, end="", flush=True)
         else:
-            files.write_atomic(self.out, header.encode())
+            atomic.write_atomic(self.out, header.encode())
 
 
 def _check_output(path: Path, who: str) -> None:

@@ -15,14 +15,17 @@ from typing import Any
 import jax
 import numpy as np
 
-from bep_jax import checkpoint, model_file, paper, plots, runs
 from bep_jax.commands.flags import Data, Network, Output, Plan, RuleFlags, Training, make_plan
-from bep_jax.datasets import Dataset
-from bep_jax.fitting import fit
-from bep_jax.loop import Report, Result
-from bep_jax.model_file import Saved
-from bep_jax.networks import Model
-from bep_jax.predict import scores
+from bep_jax.data.datasets import Dataset
+from bep_jax.export import model_file
+from bep_jax.export.model_file import Saved
+from bep_jax.export.predict import scores
+from bep_jax.files import plots, runs
+from bep_jax.network.model import Model
+from bep_jax.reproduce import paper
+from bep_jax.training import checkpoint
+from bep_jax.training.fitting import fit
+from bep_jax.training.loop import Report, Result
 
 _GROUPS = ("data", "network", "rule", "training")
 

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bep_jax import bits
-from bep_jax.encode import Composition, Encoder, Expansion, Thermometer
+from bep_jax.data.encode import Composition, Encoder, Expansion, Thermometer
 from bep_jax.export.source import array
-from bep_jax.networks import Model
+from bep_jax.kernels import bits
+from bep_jax.network.model import Model
 
 _C_TYPES = {
     **{f"{sign}int{size}": f"{sign}int{size}_t" for sign in ("", "u") for size in (8, 16, 32, 64)},

@@ -1,8 +1,8 @@
 """A network as C: the functions from packed inputs to logits, and the buffers that they take."""
 
-from bep_jax import bits
 from bep_jax.export.source import function
-from bep_jax.networks import Model
+from bep_jax.kernels import bits
+from bep_jax.network.model import Model
 
 
 def mlp_functions(model: Model) -> list[str]:
@@ -27,14 +27,7 @@ def recurrent_functions(model: Model) -> list[str]:
     step = [
         f"uint32_t x[{words_x}], next[{words_s}], n, distance;",
         "@prefix@_encode(input, x);",
-        f"@prefix@_clear(next, {words_s}u);",
-        f"for (n = 0; n < {cell.width}u; n++) {{",
-        f"    distance = @prefix@_distance(&@prefix@_hidden_0[{words_x}u * n], x, {words_x}u)",
-        f"        + @prefix@_distance(&@prefix@_hidden_1[{words_s}u * n], @prefix@_state, {words_s}u);",
-        f"    @prefix@_set(next, n, 2u * distance <= {cell.num_inputs + cell.width}u);",
-        "}",
-        f"for (n = 0; n < {words_s}u; n++)",
-        "    @prefix@_state[n] = next[n];",
+        *cell.c_forward(_weights(model)[0], "x", "@prefix@_state"),
     ]
     return [
         function("void @prefix@_reset(void)", reset),
@@ -59,19 +52,24 @@ def _logits_body(model: Model) -> list[str]:
     if not model.recurrent:
         body.append("@prefix@_encode(input, a);")
     source = "@prefix@_state" if model.recurrent else "a"
-    matrix = len(model.layers[0].matrix_shapes) if model.recurrent else 0
-    for i, layer in enumerate(model.layers[model.recurrent :]):
+    upper = list(zip(model.layers, _weights(model), strict=True))[model.recurrent :]
+    for i, (layer, weights) in enumerate(upper):
         target = "ba"[i % 2]
-        weights = f"@prefix@_hidden_{matrix + i}"
-        body.append(f"@prefix@_dense({weights}, {layer.width}u, {layer.num_inputs}u, {source}, {target});")
+        body += layer.c_forward(weights, source, target)
         source = target
-    width, words = model.widths[-1], bits.num_words(model.widths[-1])
+    width, words = model.num_outputs, bits.num_words(model.num_outputs)
     row = f"&@prefix@_classifier[{words}u * c]"
     return [
         *body,
         "for (c = 0; c < @PREFIX@_NUM_CLASSES; c++)",
         f"    logits[c] = {width} - 2 * (int32_t)@prefix@_distance({row}, {source}, {words}u);",
     ]
+
+
+def _weights(model: Model) -> list[tuple[str, ...]]:
+    """Names of each layer's matrices."""
+    names = [f"@prefix@_hidden_{i}" for i in range(len(model.matrix_shapes))]
+    return model.split(names)
 
 
 def _predict_body(arguments: str) -> list[str]:
@@ -84,6 +82,7 @@ def _predict_body(arguments: str) -> list[str]:
 
 def _buffer_words(model: Model) -> tuple[int, int]:
     """Words of the buffers a, b that activations alternate between: input or state in a (a state in its own place)."""
-    held = (0 if model.recurrent else model.num_inputs, *model.widths[model.recurrent :])
+    outputs = [layer.num_outputs for layer in model.layers[model.recurrent :]]
+    held = (0 if model.recurrent else model.num_inputs, *outputs)
     words = [bits.num_words(n) for n in held]
     return max(words[0::2]), max(words[1::2], default=0)

@@ -13,15 +13,16 @@ import jax
 from tqdm.auto import tqdm
 from tyro.conf import arg
 
-from bep_jax import methods, paper, runs
+from bep_jax.baselines import methods
 from bep_jax.baselines.local_rule import usual_group_size
-from bep_jax.commands.flags import DataDir
-from bep_jax.datasets import Dataset, load
-from bep_jax.loop import Result
-from bep_jax.networks import mlp
-from bep_jax.reproduce import report, training
+from bep_jax.data.datasets import Dataset, load
+from bep_jax.files import runs
+from bep_jax.learning.rule import Rule
+from bep_jax.network.model import mlp
+from bep_jax.reproduce import paper, report, training
+from bep_jax.reproduce.flags import DataDir
 from bep_jax.reproduce.results import Record, Results, complete
-from bep_jax.rule import Rule
+from bep_jax.training.loop import Result
 
 _DRAWN = "random-prototypes"
 # Prototypes that settings are tuned on: no run of the table draws these.

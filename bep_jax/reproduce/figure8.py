@@ -6,8 +6,8 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from bep_jax import paper, runs
-from bep_jax.reproduce import report, smnist
+from bep_jax.files import runs
+from bep_jax.reproduce import paper, report, smnist
 from bep_jax.reproduce.results import Record, Results
 
 

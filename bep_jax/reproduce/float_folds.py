@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from bep_jax import methods
+from bep_jax.baselines import methods
 from bep_jax.reproduce import training
 from bep_jax.reproduce.problems import Known, Source
 from bep_jax.reproduce.results import Record, Results, complete

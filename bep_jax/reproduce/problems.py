@@ -11,9 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bep_jax import encode
-from bep_jax.datasets import files, series
-from bep_jax.datasets.dataset import Options, encoded
+from bep_jax.data import encode, files, series
+from bep_jax.data.dataset import Options, encoded
 
 _TRAIN = "_TRAIN.ts"
 

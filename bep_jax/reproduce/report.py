@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bep_jax import paper, plots, runs
-from bep_jax.datasets import files
+from bep_jax.files import atomic, plots, runs
+from bep_jax.reproduce import paper
 
 RESULTS, TABLE, PICTURE, PROTOCOL = "results.jsonl", "table.md", "picture.png", "protocol.json"
 _COLORS = ("#4477aa", "#ee6677", "#228833", "#aa3377", "#ccbb44", "#66ccee")
@@ -26,10 +26,10 @@ def write(out: Path, *, flags: Any, table: str, picture: Callable[[], bytes]) ->
     """Writes table, picture and protocol, each complete or not at all; a picture that fails costs only itself."""
     protocol = {f.name: getattr(flags, f.name) for f in dataclasses.fields(flags) if f.name not in _PLACES}
     runs.write_json(out / PROTOCOL, {"command": type(flags).__name__.lower(), "settings": protocol})
-    files.write_atomic(out / TABLE, (table.rstrip() + "\n").encode())
+    atomic.write_atomic(out / TABLE, (table.rstrip() + "\n").encode())
     written = [TABLE, PROTOCOL]
     try:
-        files.write_atomic(out / PICTURE, picture())
+        atomic.write_atomic(out / PICTURE, picture())
         written.append(PICTURE)
     except Exception as error:  # whatever it is, the numbers matter more
         print(f"no {PICTURE}: {error}", file=sys.stderr)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bep_jax import runs
+from bep_jax.files import runs
 
 try:
     import fcntl

@@ -11,7 +11,7 @@ import jax
 from tqdm.auto import tqdm
 from tyro.conf import arg
 
-from bep_jax import datasets
+from bep_jax.data import datasets
 from bep_jax.reproduce import training
 from bep_jax.reproduce.problems import Arrays
 from bep_jax.reproduce.results import Record, Results, complete

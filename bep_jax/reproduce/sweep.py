@@ -16,13 +16,14 @@ import jax
 from tqdm.auto import tqdm
 from tyro.conf import arg
 
-from bep_jax import methods, runs
-from bep_jax.commands.flags import DataDir
-from bep_jax.datasets import load
-from bep_jax.networks import mlp
+from bep_jax.baselines import methods
+from bep_jax.data.datasets import load
+from bep_jax.files import runs
+from bep_jax.learning.rule import Rule, next_group_size
+from bep_jax.network.model import mlp
 from bep_jax.reproduce import report, training
+from bep_jax.reproduce.flags import DataDir
 from bep_jax.reproduce.results import Record, Results, complete
-from bep_jax.rule import Rule, next_group_size
 
 _DRAWN = "random-prototypes"
 _RULE = tuple(field.name for field in dataclasses.fields(Rule))

@@ -9,8 +9,9 @@ import numpy as np
 from tqdm.auto import tqdm
 from tyro.conf import arg
 
-from bep_jax import methods, paper, runs
-from bep_jax.reproduce import float_folds, problems, report, training, tuning
+from bep_jax.baselines import methods
+from bep_jax.files import runs
+from bep_jax.reproduce import float_folds, paper, problems, report, training, tuning
 from bep_jax.reproduce.problems import Known, Source
 from bep_jax.reproduce.results import Record, Results
 

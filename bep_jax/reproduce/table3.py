@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 from tyro.conf import arg
 
-from bep_jax import paper, runs
-from bep_jax.reproduce import problems, report, training, tuning
+from bep_jax.files import runs
+from bep_jax.reproduce import paper, problems, report, training, tuning
 from bep_jax.reproduce.problems import Known, Source
 from bep_jax.reproduce.results import Record, Results
 

@@ -12,11 +12,12 @@ import jax
 import numpy as np
 from tyro.conf import FlagCreatePairsOff, arg
 
-from bep_jax import methods, runs
-from bep_jax.commands.flags import DataDir
-from bep_jax.loop import Result
-from bep_jax.networks import Model, rnn
-from bep_jax.rule import Rule, thresholds
+from bep_jax.baselines import methods
+from bep_jax.files import runs
+from bep_jax.learning.rule import Rule, thresholds
+from bep_jax.network.model import Model, rnn
+from bep_jax.reproduce.flags import DataDir
+from bep_jax.training.loop import Result
 
 TAIL = 5  # epochs that a validation accuracy is the mean of
 
@@ -99,7 +100,7 @@ class Network:
         validation: float,
         progress: Callable[[], Any],
     ) -> Result:
-        """`bep_jax.methods.fit` of BEP, a network for each of the rules."""
+        """`bep_jax.baselines.methods.fit` of BEP, a network for each of the rules."""
         return methods.fit(
             "bep",
             model,

@@ -26,9 +26,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from bep_jax import bits
-from bep_jax.chain import check_model, check_words
-from bep_jax.networks import Model
+from bep_jax.kernels import bits
+from bep_jax.learning.chain import check_model, check_words
+from bep_jax.network.model import Model
 
 _EPSILON = 1e-5
 

@@ -15,11 +15,11 @@ import numpy as np
 import optax
 from jax import lax
 
-from bep_jax import loop
 from bep_jax.baselines.qat.network import Trained, Variables, batch_mean, check, forward, init, logits
-from bep_jax.chain import check_labels
-from bep_jax.loop import Result
-from bep_jax.networks import Model
+from bep_jax.learning.chain import check_labels
+from bep_jax.network.model import Model
+from bep_jax.training import loop
+from bep_jax.training.loop import Result
 
 _MOMENTUM = 0.1
 
@@ -164,7 +164,7 @@ def fit(
 
 @dataclass(frozen=True)
 class StraightThroughLearner:
-    """Straight-through training as a `bep_jax.learner.Learner`; its settings are the learning rate.
+    """Straight-through training as a `bep_jax.training.learner.Learner`; its settings are the learning rate.
 
     Args:
       model: a `Model`.

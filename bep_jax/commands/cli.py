@@ -1,0 +1,108 @@
+"""The command line: ``python -m bep_jax train`` and its like, of `bep_jax.commands`, read by tyro."""
+
+import dataclasses
+import importlib
+import importlib.util
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Union
+
+import tyro
+
+from bep_jax.commands.compare import Compare
+from bep_jax.commands.saved import Describe, Export, Predict
+from bep_jax.commands.train import Train
+
+COMMANDS: dict[str, type] = {
+    "train": Train,
+    "compare": Compare,
+    "predict": Predict,
+    "summary": Describe,
+    "export": Export,
+}
+
+_DESCRIPTION = """Binary Error Propagation: neural networks with binary weights, trained by binary error signals.
+
+  python -m bep_jax train
+  python -m bep_jax train --dataset fashion-mnist --split paper --gate 0.2
+  python -m bep_jax train --dataset ucr/ItalyPowerDemand --window 8 --bits 10
+  python -m bep_jax train --name NAME --resume
+  python -m bep_jax compare --dataset fashion-mnist --methods bep local-rule qat
+  python -m bep_jax predict --model runs/NAME/model.safetensors --input images.npy
+  python -m bep_jax summary --model runs/NAME/model.safetensors
+  python -m bep_jax export --model runs/NAME/model.safetensors --format c --out model.h"""
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Reads the flags and runs the command.
+
+    Args:
+      args: without the program's name; by default those of the process.
+
+    Returns:
+      The exit status: 0, 1 where something could not be read or written, 2 for a mistake in the flags or data, 130
+      after Ctrl-C. A mistake is one line on stderr; anything else that goes wrong is a traceback.
+    """
+    args = list(sys.argv[1:] if args is None else args)
+    try:
+        command = tyro.cli(
+            _commands(args),
+            prog="python -m bep_jax",
+            description=_DESCRIPTION,
+            args=args,
+            config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
+        )
+        command.run()
+    except KeyboardInterrupt as interrupt:
+        print("; ".join(["interrupted", *map(str, interrupt.args)]), file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # whoever read our output, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (ValueError, TypeError, ImportError, OSError) as error:
+        # Errors meant for users begin with the function that they called, `fit: epochs must ...`.
+        if re.match(r"[A-Za-z_.]+: ", str(error)):
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+        if isinstance(error, OSError) and error.filename is not None:
+            print(f"error: {error.strerror}: {error.filename}", file=sys.stderr)
+            return 1
+        raise
+    return 0
+
+
+def _commands(args: Sequence[str]) -> Any:
+    """The type that tyro reads: one dataclass a command. Those of `bep_jax.reproduce` are imported when called."""
+    commands: dict[str, Any] = dict(COMMANDS)
+    if importlib.util.find_spec("bep_jax.reproduce.all") is not None:
+        commands["reproduce"] = _reproduce() if args[:1] == ["reproduce"] else _Reproduce
+    return _one_of(commands)
+
+
+class _Group:
+    """A command that is one of several; its docstring is its help."""
+
+    command: Any
+
+    def run(self) -> None:
+        self.command.run()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Reproduce(_Group):
+    """Repeat a table or a figure of the paper."""
+
+
+def _reproduce() -> type:
+    commands = importlib.import_module("bep_jax.reproduce.all").COMMANDS
+    group = dataclasses.make_dataclass("Reproduce", [("command", _one_of(commands))], bases=(_Group,), frozen=True)
+    group.__doc__ = _Reproduce.__doc__
+    return group
+
+
+def _one_of(commands: Mapping[str, Any]) -> Any:
+    # A union of one type is that type, and no subcommand: None, which is not shown, keeps it one.
+    choices = [Annotated[command, tyro.conf.subcommand(name)] for name, command in commands.items()]
+    return Union[tuple([*choices, Annotated[None, tyro.conf.Suppress]])]  # noqa: UP007 (`|` wants them one by one)  # noqa: UP007

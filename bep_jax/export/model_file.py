@@ -1,0 +1,347 @@
+"""Trained networks as files: `save`, `load`. One bit a weight, in a safetensors file that runs no code.
+
+The file holds one tensor a hidden matrix, ``hidden.0`` and so on, the ``classifier``, and those of the encoder,
+``encoder.0`` and so on. ±1 tensors are bits, uint8 ``[ceil(N·K / 8)]``: element i of the flattened matrix is bit
+i mod 8 of byte i div 8, set for +1, rows not padded. Several networks of one model have a leading axis [S]. The
+metadata are JSON under the key ``bep_jax``: format version, SHA-256 of everything else, architecture, encoder, classes.
+
+Axis letters: N neurons, K inputs, C classes, W = ceil(K / 32) words, S seeds.
+"""
+
+import dataclasses
+import itertools
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from bep_jax.data import encode
+from bep_jax.data.encode import Composition, Encoder, Expansion, Thermometer
+from bep_jax.files import atomic, tensor_file
+from bep_jax.files.tensor_file import Format
+from bep_jax.kernels import bits
+from bep_jax.kernels.checks import check_count
+from bep_jax.network.layers.layer import Layer
+from bep_jax.network.layers.registry import KINDS, name_of
+from bep_jax.network.model import Model, Params
+
+_FORMAT = Format("bep_jax", 3, "model from bep.save")  # version 1 had no window, 2 no patterns and gated updates
+_THRESHOLD_BYTES = 8  # of the widest number that a safetensors file can hold
+
+
+class Saved(NamedTuple):
+    """What `load` returns."""
+
+    model: Model
+    params: Params  # int16 [N, K] per matrix, uint32 [C, W]; of several networks all with a leading [S]
+    encoder: Encoder | tuple[Encoder, ...] | None  # a tuple: one for each network
+    classes: tuple[str, ...] | None  # C names
+    window: int | None = None  # T, the time steps of a sample in training; None where the file does not say
+
+
+def save(
+    path: str | os.PathLike,
+    model: Model,
+    params: Params,
+    encoder: Encoder | Sequence[Encoder] | None = None,
+    classes: Sequence[str] | None = None,
+    hidden: bool = False,
+    window: int | None = None,
+) -> None:
+    """Writes a network, or several of one model, to a file: complete, or what was there stays.
+
+    Args:
+      path: the file, by custom ``*.safetensors``; its folder must exist.
+      model: a `Model`.
+      params: its `Params`; as `fit` returns them, with a leading axis [S] on every array, for S networks.
+      encoder: made of what `bep_jax.encode` has; its ``num_bits`` are the model's inputs. For S networks also a
+        sequence of S encoders.
+      classes: C names.
+      hidden: keep the int16 hidden weights, for further training; otherwise their signs, one bit each.
+      window: recurrent: T, the time steps of a sample in training, to which `bep_jax.export.predict` cuts new ones.
+
+    Raises:
+      TypeError: an argument of the wrong kind, such as an encoder of your own.
+      ValueError: params, encoder, classes or window do not fit the model.
+      OSError: the file cannot be written.
+
+    Example:
+      >>> import tempfile
+      >>> import jax
+      >>> import bep_jax as bep
+      >>> model = bep.mlp(num_inputs=6, widths=(15,), num_classes=2)
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     bep.save(f"{folder}/net.safetensors", model, model.init(jax.random.key(0)), classes=("no", "yes"))
+      ...     bep.load(f"{folder}/net.safetensors").classes
+      ('no', 'yes')
+    """
+    content = to_bytes(model, params, encoder, classes, hidden, window)
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"save: wanted a file, got the folder {path}.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"save: there is no folder {path.parent} for {path.name}.")
+    atomic.write_atomic(path, content)
+
+
+def load(path: str | os.PathLike) -> Saved:
+    """Reads what `save` wrote.
+
+    Nothing in a file is ever run. A file that is damaged in any place is refused, not half read.
+
+    Args:
+      path: the file.
+
+    Returns:
+      A `Saved`. Unless it was saved with ``hidden=True``, hidden weights are ±1: for inference. An encoder gives the
+      words that it gave when it was saved, bit for bit.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is no model of this library, is damaged, or is of a newer format.
+
+    Example:
+      >>> import tempfile
+      >>> import jax
+      >>> import bep_jax as bep
+      >>> model = bep.rnn(num_inputs=3, state_width=6, output_width=4, num_classes=2)
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     bep.save(f"{folder}/net.safetensors", model, model.init(jax.random.key(0)))
+      ...     saved = bep.load(f"{folder}/net.safetensors")
+      >>> saved.model == model, saved.params.hidden[0].dtype
+      (True, dtype('int16'))
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise FileNotFoundError(f"load: there is no file {path}.") from None
+    except IsADirectoryError:
+        raise IsADirectoryError(f"load: wanted a file, got the folder {path}.") from None
+    tensors, about = tensor_file.loads(_FORMAT, content, path, "load")
+    try:
+        return _decode(tensors, about)
+    except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
+        raise ValueError(f"load: {path} is whole, but holds no network ({type(error).__name__}: {error}).") from error
+
+
+def to_bytes(
+    model: Model,
+    params: Params,
+    encoder: Encoder | Sequence[Encoder] | None = None,
+    classes: Sequence[str] | None = None,
+    hidden: bool = False,
+    window: int | None = None,
+) -> bytes:
+    """The content of the file that `save` writes; equal arguments give equal bytes.
+
+    Args, Raises: as `save`.
+
+    Example:
+      >>> import jax
+      >>> import bep_jax as bep
+      >>> model = bep.mlp(num_inputs=784, widths=(525,), num_classes=10)
+      >>> len(to_bytes(model, model.init(jax.random.key(0)))) - (525 * 784 + 10 * 525) // 8 < 4096
+      True
+    """
+    num_networks = _check_params(model, params)
+    lead = () if num_networks is None else (num_networks,)
+    tensors: dict[str, np.ndarray] = {}
+    for i, h in enumerate(map(np.asarray, params.hidden)):
+        tensors[f"hidden.{i}"] = h if hidden else _to_octets(h >= 0, lead)
+    tensors["classifier"] = _to_octets(_bits_of(np.asarray(params.classifier), model.num_outputs), lead)
+    about = {
+        "layers": [_describe_layer(layer) for layer in model.layers],
+        "num_classes": model.num_classes,
+        "networks": num_networks,
+        "hidden": bool(hidden),
+        "encoder": _describe_encoders(model, encoder, num_networks, tensors),
+        "classes": _check_classes(model, classes),
+        "window": _check_window(model, window),
+    }
+    return tensor_file.dumps(_FORMAT, tensors, about)
+
+
+def _check_params(model: Model, params: Params) -> int | None:
+    """S, or None without a seed axis."""
+    if not isinstance(model, Model):
+        raise TypeError(f"save: wanted a Model, from bep.mlp or bep.rnn, got {type(model).__name__}.")
+    if not isinstance(params, Params):
+        raise TypeError(f"save: wanted Params, got {type(params).__name__}.")
+    if len(params.hidden) != len(model.matrix_shapes):
+        raise ValueError(f"save: the model has {len(model.matrix_shapes)} matrices, params {len(params.hidden)}.")
+    stacked = params.classifier.ndim == 3
+    lead = tuple(params.classifier.shape[:1]) if stacked else ()
+    if 0 in lead:
+        raise ValueError("save: params hold no network, their leading axis is 0.")
+    wanted = [(lead + shape, "int16") for shape in model.matrix_shapes]
+    wanted.append(((*lead, model.num_classes, bits.num_words(model.num_outputs)), "uint32"))
+    for (shape, dtype), a in zip(wanted, (*params.hidden, params.classifier), strict=True):
+        if tuple(a.shape) != shape:
+            raise ValueError(f"save: params do not fit the model: wanted shape {shape}, got {tuple(a.shape)}.")
+        if a.dtype != dtype:
+            raise TypeError(f"save: params of shape {shape} must be {dtype}, got {a.dtype}.")
+    bits.check_padding(params.classifier, model.num_outputs, "save: params.classifier")
+    return lead[0] if stacked else None
+
+
+def _check_classes(model: Model, classes: Sequence[str] | None) -> list[str] | None:
+    if classes is None:
+        return None
+    if isinstance(classes, str) or not all(isinstance(name, str) for name in classes):
+        raise TypeError(f"save: classes must be a sequence of text, got {classes!r}.")
+    if len(classes) != model.num_classes:
+        raise ValueError(f"save: the model has {model.num_classes} classes, got {len(classes)} names.")
+    return [str(name) for name in classes]
+
+
+def _check_window(model: Model, window: int | None) -> int | None:
+    if window is None:
+        return None
+    if not model.recurrent:
+        raise ValueError(f"save: window={window} is for recurrent models.")
+    return check_count(window, "window", "save")
+
+
+def _describe_layer(layer: Any) -> dict[str, Any]:
+    name = name_of(layer)
+    if name is None:
+        raise TypeError(
+            f"save: a layer of type {type(layer).__name__} has no place in the file format; give it one by "
+            "bep_jax.register_layer."
+        )
+    return {"type": name, **dataclasses.asdict(layer)}
+
+
+def _describe_encoders(
+    model: Model, encoder: Encoder | Sequence[Encoder] | None, num_networks: int | None, tensors: dict[str, np.ndarray]
+) -> Any:
+    """One description, a list with one for each network, or None; puts arrays into ``tensors``."""
+    if encoder is None:
+        return None
+    if not isinstance(encoder, Sequence):
+        return _describe_encoder(_check_encoder(model, encoder), tensors)
+    encoders = [_check_encoder(model, one) for one in encoder]
+    if len(encoders) != num_networks:
+        raise ValueError(
+            f"save: got {len(encoders)} encoders for {num_networks or 'one network, without a seed axis'}."
+        )
+    if all(one is encoders[0] for one in encoders):
+        return _describe_encoder(encoders[0], tensors)
+    return [_describe_encoder(one, tensors) for one in encoders]
+
+
+def _check_encoder(model: Model, encoder: Encoder) -> Encoder:
+    num_bits = getattr(encoder, "num_bits", None)
+    if num_bits is not None and num_bits != model.num_inputs:
+        raise ValueError(f"save: the model takes {model.num_inputs} bits, the encoder gives {num_bits}.")
+    return encoder
+
+
+def _describe_encoder(encoder: Encoder, tensors: dict[str, np.ndarray]) -> dict[str, Any]:
+    name = f"encoder.{sum(key.startswith('encoder.') for key in tensors)}"
+    if type(encoder) is Composition:
+        return {"type": "composition", "encoders": [_describe_encoder(one, tensors) for one in encoder.encoders]}
+    if type(encoder) is Expansion:
+        tensors[name] = _to_octets(_bits_of(encoder.matrix, encoder.num_inputs), ())
+        return {"type": "expansion", "tensor": name, "num_inputs": encoder.num_inputs, "width": encoder.num_bits}
+    if type(encoder) is Thermometer:
+        if encoder.thresholds.dtype.itemsize > _THRESHOLD_BYTES:
+            raise TypeError(f"save: thresholds of {encoder.thresholds.dtype} do not fit the file; use float64.")
+        tensors[name] = encoder.thresholds
+        return {"type": "thermometer", "tensor": name}
+    raise TypeError(f"save: wanted an encoder from bep_jax.encode, got {type(encoder).__name__}.")
+
+
+def _decode(tensors: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> Saved:
+    layers = tuple(_decode_layer(layer) for layer in about["layers"])
+    for before, after in itertools.pairwise(layers):
+        if after.over_time or after.num_inputs != before.num_outputs:
+            raise ValueError(f"{after} does not follow {before}")
+    model = Model(layers, _count(about["num_classes"], least=2))
+    lead = () if about["networks"] is None else (_count(about["networks"]),)
+    hidden = []
+    for i, shape in enumerate(model.matrix_shapes):
+        tensor = tensors[f"hidden.{i}"]
+        if not about["hidden"]:
+            tensor = np.where(_from_octets(tensor, lead, shape), np.int16(1), np.int16(-1))
+        if tensor.shape != lead + shape or tensor.dtype != np.int16:
+            raise ValueError(f"hidden.{i} is {tensor.dtype} {tensor.shape}, wanted int16 {lead + shape}")
+        hidden.append(jnp.asarray(tensor))
+    classifier = encode.pack_host(_from_octets(tensors["classifier"], lead, (model.num_classes, model.num_outputs)))
+    classes = None if about["classes"] is None else tuple(str(name) for name in about["classes"])
+    if classes is not None and len(classes) != model.num_classes:
+        raise ValueError(f"{len(classes)} names for {model.num_classes} classes")
+    description = about["encoder"]
+    encoder: Encoder | tuple[Encoder, ...] | None = None
+    if isinstance(description, list):
+        encoder = tuple(_decode_encoder(one, tensors) for one in description)
+        if (len(encoder),) != lead:
+            raise ValueError(f"{len(encoder)} encoders for networks {lead}")
+    elif description is not None:
+        encoder = _decode_encoder(description, tensors)
+    for one in encoder if isinstance(encoder, tuple) else (encoder,):
+        if one is not None and one.num_bits != model.num_inputs:
+            raise ValueError(f"an encoder of {one.num_bits} bits for a model of {model.num_inputs}")
+    window = about.get("window")  # none in version 1
+    if window is not None:
+        _count(window)
+    return Saved(model, Params(tuple(hidden), jnp.asarray(classifier)), encoder, classes, window)
+
+
+def _decode_layer(layer: Mapping[str, Any]) -> Layer:
+    if layer["type"] not in KINDS:
+        raise ValueError(f"a layer of unknown type {layer['type']!r}; add your own by bep_jax.register_layer")
+    kind: Any = KINDS[layer["type"]]
+    defaults = {field.name: field.default for field in dataclasses.fields(kind)}
+    values = {name: value for name, value in layer.items() if name != "type"}
+    for name, value in values.items():
+        if isinstance(defaults[name], bool):
+            if not isinstance(value, bool):
+                raise ValueError(f"wanted a bool, got {value!r}")
+        elif value is not defaults[name]:
+            _count(value)
+    return kind(**values)
+
+
+def _decode_encoder(about: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> Encoder:
+    match about["type"]:
+        case "thermometer":
+            return Thermometer(tensors[about["tensor"]])
+        case "expansion":
+            shape = (_count(about["width"]), _count(about["num_inputs"]))
+            return Expansion(encode.pack_host(_from_octets(tensors[about["tensor"]], (), shape)), shape[1])
+        case "composition":
+            encoders = tuple(_decode_encoder(one, tensors) for one in about["encoders"])
+            encode.compose(*encoders)  # for its checks; the nesting stays
+            return Composition(encoders)
+    raise ValueError(f"an encoder of unknown type {about['type']!r}")
+
+
+def _count(value: Any, least: int = 1) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"wanted an integer of at least {least}, got {value!r}")
+    return value
+
+
+def _to_octets(positive: np.ndarray, lead: tuple[int, ...]) -> np.ndarray:
+    """Bool ``[*lead, N, K]`` to uint8 ``[*lead, ceil(N·K / 8)]``."""
+    return np.packbits(positive.reshape(*lead, -1), axis=-1, bitorder="little")
+
+
+def _from_octets(octets: np.ndarray, lead: tuple[int, ...], shape: tuple[int, int]) -> np.ndarray:
+    """The inverse of `_to_octets`."""
+    size = math.prod(shape)
+    if octets.dtype != np.uint8 or octets.shape != (*lead, -(-size // 8)):
+        raise ValueError(f"±1 {lead + shape} as {octets.dtype} {octets.shape}")
+    return np.unpackbits(octets, axis=-1, count=size, bitorder="little").reshape(lead + shape).astype(bool)
+
+
+def _bits_of(words: np.ndarray, num_bits: int) -> np.ndarray:
+    """uint32 ``[..., W]`` to bool ``[..., K]``, in NumPy."""
+    octets = np.ascontiguousarray(words, "<u4").view(np.uint8)
+    return np.unpackbits(octets, axis=-1, count=num_bits, bitorder="little").astype(bool)

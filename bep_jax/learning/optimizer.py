@@ -1,0 +1,193 @@
+"""Reinforcement and saturation as an optax transformation of integer updates.
+
+`optimizer` comes last in an optax chain (only ``optax.masked(optax.set_to_zero(), frozen)`` may follow, which freezes
+a layer). It takes int32 updates and returns int16 deltas such that ``hidden + delta`` is exact and in range.
+
+Axis letters: M matrices, N neurons, K inputs, S seeds.
+Source: arXiv 2512.04189, Section 3.4 (reinforcement, CP+R) and Eq. 9.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from bep_jax.kernels.host import put_like, to_host
+from bep_jax.kernels.isolate import isolated
+from bep_jax.learning.rule import Limits, Rule, draw_thresholds, np_to_jax, reinforcement_base
+from bep_jax.network.model import check_key
+
+
+class OptimizerState(NamedTuple):
+    """All numbers of the optimizer; `update` reads nothing else."""
+
+    key: jax.Array  # key of the next step's draws
+    base: jax.Array  # uint32 [M, 2], reinforcement probability per matrix at error rate 1, a float64 as two words
+    draw: jax.Array  # uint32 [M], a weight is reinforced when its 32 random bits are below
+    saturation: jax.Array  # int32 [], |h| is at most
+
+
+def optimizer(rule: Rule | Limits, key: jax.Array) -> optax.GradientTransformation:
+    """Steps 6 and 7: reinforcement, then saturation, of updated hidden weights.
+
+    After the update h, each weight becomes h + 2 sign(h) with probability p_r sqrt(2 / (π K)) sqrt(E), then is cut
+    to ±(2^(B-1) - 1).
+
+    Args:
+      rule: a `Rule`, or the `Limits` that it means for a model.
+      key: a key from ``jax.random.key``; goes into the state.
+
+    Returns:
+      An ``optax.GradientTransformation``. ``init(hidden)`` takes the int16 matrices, ``update(updates, state,
+      hidden)`` int32 updates of the same structure and returns int16 deltas.
+
+    Raises:
+      TypeError: ``rule`` is neither; the hidden weights are not int16; the updates are not integers.
+      ValueError: ``update`` is called without the hidden weights; limits are for another number of matrices.
+
+    Example:
+      >>> opt = optimizer(Rule(reinforcement=0.0, bits=8), jax.random.key(0))
+      >>> hidden = (jnp.array([[125, -3]], jnp.int16),)
+      >>> deltas, _ = opt.update((jnp.array([[4, -4]], jnp.int32),), opt.init(hidden), hidden)
+      >>> optax.apply_updates(hidden, deltas)
+      (Array([[127,  -7]], dtype=int16),)
+    """
+    if not isinstance(rule, Rule | Limits):
+        raise TypeError(f"optimizer: wanted a Rule or Limits, got {type(rule).__name__}.")
+    check_key("optimizer", key)
+
+    def init(hidden) -> OptimizerState:
+        leaves = _matrices("init", hidden)
+        if isinstance(rule, Limits):
+            if rule.base.shape[0] != len(leaves):
+                raise ValueError(f"optimizer: limits are for {rule.base.shape[0]} matrices, got {len(leaves)}.")
+            return OptimizerState(key, rule.base, rule.draw, rule.saturation)
+        base = reinforcement_base(rule, [(h.shape[0], h.shape[1]) for h in leaves])
+        return OptimizerState(
+            key,
+            np_to_jax(base, np.uint32),
+            np_to_jax(draw_thresholds(base, 1.0), np.uint32),
+            np_to_jax(2 ** (rule.bits - 1) - 1, np.int32),
+        )
+
+    def update(updates, state: OptimizerState, hidden=None):
+        if hidden is None:
+            raise ValueError("optimizer: update needs the hidden weights: opt.update(updates, state, params.hidden).")
+        leaves = _matrices("update", hidden)
+        structure: Any = jax.tree.structure(hidden)
+        changes = structure.flatten_up_to(updates)
+        if not all(jnp.issubdtype(u.dtype, jnp.integer) for u in changes):
+            raise TypeError(
+                f"optimizer: updates must be integers, got {[str(u.dtype) for u in changes]}; "
+                "transformations with float accumulators do not compose with it."
+            )
+        if any(u.shape != h.shape for h, u in zip(leaves, changes, strict=True)):
+            raise ValueError(
+                f"optimizer: updates must have the shapes of the hidden weights, {[h.shape for h in leaves]}, got "
+                f"{[u.shape for u in changes]}."
+            )
+        key, words = step_words(state, [h.shape for h in leaves])
+        deltas = [
+            # int16 wraps around twice, here and in h + delta: exact, even where the delta does not fit in int16.
+            _advance(h, _cut(u), words[i], state.draw[i], state.saturation) - h
+            for i, (h, u) in enumerate(zip(leaves, changes, strict=True))
+        ]
+        return structure.unflatten(deltas), state._replace(key=key)
+
+    return optax.GradientTransformation(init, update)
+
+
+def rescale(opt_state, error_rate: jax.typing.ArrayLike):
+    """Sets reinforcement to the training error E of the last epoch; on the host, once an epoch.
+
+    Args:
+      opt_state: any optax state that holds an `OptimizerState`, vmapped over seeds or not.
+      error_rate: E in [0, 1], a scalar or one for each seed ``[S]``.
+
+    Returns:
+      The same state with new draw thresholds, min(floor(2^32 base sqrt(E)), 2^32 - 1).
+
+    Raises:
+      TypeError: called under jit or vmap.
+      ValueError: E is out of range, or the state holds no `OptimizerState`.
+
+    Example:
+      >>> opt = optimizer(Rule(), jax.random.key(0))
+      >>> state = opt.init((jnp.ones((3, 8), jnp.int16),))
+      >>> int(rescale(state, 0.0).draw[0])
+      0
+    """
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in (error_rate, *jax.tree.leaves(opt_state))):
+        raise TypeError("rescale: runs on the host, outside jit and vmap; it computes in float64.")
+    rate = np.asarray(error_rate, np.float64)
+    if not np.all((rate >= 0) & (rate <= 1)):
+        raise ValueError(f"rescale: error_rate must be in [0, 1], got {error_rate}.")
+    found = 0
+
+    def visit(node):
+        nonlocal found
+        if not isinstance(node, OptimizerState):
+            return node
+        found += 1
+        if rate.ndim and rate.shape != node.base.shape[:-2]:
+            raise ValueError(f"rescale: error_rate {rate.shape} does not fit a state of seeds {node.base.shape[:-2]}.")
+        draw = draw_thresholds(to_host(node.base), np.broadcast_to(rate, node.base.shape[:-2]))
+        return node._replace(draw=put_like(draw, node.draw))
+
+    state = jax.tree.map(visit, opt_state, is_leaf=lambda node: isinstance(node, OptimizerState))
+    if not found:
+        raise ValueError("rescale: the state holds no OptimizerState; is bep.optimizer in the chain?")
+    return state
+
+
+def step_words(state: OptimizerState, matrix_shapes) -> tuple[jax.Array, list[tuple[jax.Array, jax.Array]]]:
+    """The next state's key, and for each matrix random words of its rows uint32 ``[N]`` and columns ``[K]``."""
+    key, now = jax.random.split(state.key)
+    sizes = [size for shape in matrix_shapes for size in shape]
+    words = iter(jnp.split(jax.random.bits(now, (sum(sizes),), jnp.uint32), np.cumsum(sizes)[:-1]))
+    return key, list(zip(words, words, strict=True))
+
+
+def advance_inline(
+    hidden: jax.Array, update: jax.Array, words: tuple[jax.Array, jax.Array], draw: jax.Array, saturation: jax.Array
+) -> jax.Array:
+    """New hidden weights int16 ``[N, K]`` from int32 updates; no fusion wall."""
+    h = hidden.astype(jnp.int32) + update
+    h = h + jnp.where(_weight_bits(*words) < draw, jnp.where(h >= 0, jnp.int32(2), jnp.int32(-2)), 0)
+    return jnp.clip(h, -saturation, saturation).astype(jnp.int16)
+
+
+_advance = isolated(advance_inline)
+
+
+def _cut(update: jax.Array) -> jax.Array:
+    """An update as int32, cut to a range that no weight can cross without saturating and no sum can wrap in."""
+    if update.dtype.itemsize < 4:
+        return update.astype(jnp.int32)
+    most = jnp.asarray(2**17, update.dtype)
+    least = jnp.zeros_like(most) if jnp.issubdtype(update.dtype, jnp.unsignedinteger) else -most
+    return jnp.clip(update, least, most).astype(jnp.int32)
+
+
+def _weight_bits(rows: jax.Array, columns: jax.Array) -> jax.Array:
+    """32 random bits for each weight from a random word for each row and column: uint32 ``[N, K]``.
+
+    Sums of a row's and a column's word are uniform and independent for any two weights, exactly, and the bijection
+    keeps them so; it is there to break the pattern of four weights on the corners of a rectangle. One
+    ``jax.random.bits`` per weight would take longer than the rest of the training step.
+    """
+    x = rows[:, None] + columns[None, :]
+    # The multipliers are from a published search for low bias among xorshift-multiply finalisers (C. Wellons, 2018).
+    x = (x ^ (x >> jnp.uint32(16))) * jnp.uint32(0x7FEB352D)
+    x = (x ^ (x >> jnp.uint32(15))) * jnp.uint32(0x846CA68B)
+    return x ^ (x >> jnp.uint32(16))
+
+
+def _matrices(who: str, hidden) -> list[jax.Array]:
+    leaves = jax.tree.leaves(hidden)
+    if not leaves or any(h.dtype != jnp.int16 or h.ndim != 2 for h in leaves):
+        got = [(str(h.dtype), h.shape) for h in leaves]
+        raise TypeError(f"optimizer: {who} wants params.hidden, int16 matrices, got {got}.")
+    return leaves

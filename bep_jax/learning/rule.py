@@ -1,0 +1,202 @@
+"""Hyper-parameters of the learning rule, and the integers that they mean for a model.
+
+A `Rule` is what a person writes: fractions and counts. `thresholds` turns it, on the host and in float64, into a
+`Limits`: integers only, so that the training step holds no float, and arrays, so that jit takes them as an argument
+and vmap maps over them.
+
+Axis letters: L layers, M matrices, S seeds.
+Source: arXiv 2512.04189, Eq. 1 (margin), 6 (gate), Sections 3.3 (groups) and 3.4 (reinforcement).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from bep_jax.network.model import Model
+
+# Keeps decimals such as 0.29 * 100 = 28.999999999999996 on the side of the integer that was meant.
+_GUARD = 1e-9
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Rule:
+    """Hyper-parameters of Binary Error Propagation.
+
+    Args:
+      margin: r in (0, 1]; a sample learns while its margin is below r times the last layer's width.
+      gate: ν >= 0; a neuron passes its desired activation down while |z| is at most ν times its fan-in.
+      group_size: γ, neurons of which at most one learns per sample; one for all layers or one a layer (rnn: state,
+        output). It must divide each width.
+      reinforcement: p_r in [0, 1]; how often a weight is pushed away from zero, before scaling by fan-in and error.
+      bits: B in 8..16, of the hidden weights, which saturate at ±(2^(B-1) - 1).
+
+    Raises:
+      TypeError: a value has the wrong type.
+      ValueError: a value is out of range.
+
+    Example:
+      >>> Rule(margin=0.25, group_size=(15, 35)).bits
+      16
+    """
+
+    margin: float = 0.5
+    gate: float = 0.05
+    group_size: int | tuple[int, ...] = 15
+    reinforcement: float = 0.5
+    bits: int = 16
+
+    def __post_init__(self) -> None:
+        sizes: Any = self.group_size
+        if np.ndim(sizes) == 1:
+            object.__setattr__(self, "group_size", tuple(_integer("group_size", g) for g in sizes))
+        else:
+            object.__setattr__(self, "group_size", _integer("group_size", sizes))
+        object.__setattr__(self, "bits", _integer("bits", self.bits))
+        for name in ("margin", "gate", "reinforcement"):
+            object.__setattr__(self, name, _real(name, getattr(self, name)))
+        if not 0 < self.margin <= 1:
+            raise ValueError(f"Rule: margin must be in (0, 1], got {self.margin}.")
+        if not 0 <= self.gate < math.inf:
+            raise ValueError(f"Rule: gate must be at least 0 and finite, got {self.gate}.")
+        if not 0 <= self.reinforcement <= 1:
+            raise ValueError(f"Rule: reinforcement must be in [0, 1], got {self.reinforcement}.")
+        if not 8 <= self.bits <= 16:
+            raise ValueError(f"Rule: bits must be in 8..16, got {self.bits}.")
+        if min(self.group_size if isinstance(self.group_size, tuple) else (self.group_size,), default=0) < 1:
+            raise ValueError(f"Rule: group_size must be at least 1 everywhere, got {self.group_size}.")
+
+
+class Limits(NamedTuple):
+    """The integers that a rule means for a model; made by `thresholds`."""
+
+    margin: jax.Array  # int32 []; a sample is active while its margin is below
+    gate: jax.Array  # int32 [L]; a neuron is open while |z| is at most
+    group_size: jax.Array  # int32 [L]
+    base: jax.Array  # uint32 [M, 2]; p_r sqrt(2 / (π K)) per matrix, the two words of a float64
+    draw: jax.Array  # uint32 [M]; a weight is reinforced when 32 random bits are below, at error rate 1
+    saturation: jax.Array  # int32 []; |h| is at most
+
+
+def thresholds(model: Model, rule: Rule) -> Limits:
+    """The integers that a rule means for a model.
+
+    margin ceil(r K_L), gate floor(ν K) with K the layer's fan-in (recurrent: the state's width), reinforcement
+    min(floor(2^32 p), 2^32 - 1), computed in float64 with a guard against decimals such as 0.29 * 100.
+
+    Args:
+      model: a `Model`.
+      rule: a `Rule`.
+
+    Returns:
+      `Limits`, a pytree of integer arrays. Stack several with ``jax.tree.map(lambda *a: jnp.stack(a), *limits)`` and
+      vmap over them to sweep hyper-parameters in one program.
+
+    Raises:
+      TypeError: the arguments are not a Model and a Rule.
+      ValueError: a group size does not divide its layer's width, or there is not one for each layer.
+
+    Example:
+      >>> from bep_jax.network.model import mlp
+      >>> limits = thresholds(mlp(num_inputs=100, widths=(30,), num_classes=2), Rule(gate=0.29))
+      >>> limits.margin, limits.gate
+      (Array(15, dtype=int32), Array([29], dtype=int32))
+    """
+    if not isinstance(model, Model):
+        raise TypeError(f"thresholds: wanted a Model, from bep.mlp or bep.rnn, got {type(model).__name__}.")
+    if not isinstance(rule, Rule):
+        raise TypeError(
+            f"thresholds: wanted a Rule, got {type(rule).__name__}; a sweep is thresholds of several rules, stacked."
+        )
+    sizes = rule.group_size if isinstance(rule.group_size, tuple) else (rule.group_size,) * len(model.layers)
+    if len(sizes) != len(model.layers):
+        raise ValueError(f"thresholds: group_size={sizes} needs one entry for each of {len(model.layers)} layers.")
+    for width, size in zip(model.widths, sizes, strict=True):
+        if width % size:
+            divisors = ", ".join(str(d) for d in range(1, width + 1) if width % d == 0)
+            raise ValueError(
+                f"thresholds: group_size={rule.group_size} must divide every width, got {model.widths}. The "
+                f"divisors of {width} are {divisors}."
+            )
+    most = 2**31 - 1
+    gates = [min(math.floor(rule.gate * layer.gate_fan_in + _GUARD), most) for layer in model.layers]
+    base = reinforcement_base(rule, model.matrix_shapes)
+    return Limits(
+        margin=np_to_jax(math.ceil(rule.margin * model.num_outputs - _GUARD), np.int32),
+        gate=np_to_jax(gates, np.int32),
+        group_size=np_to_jax(sizes, np.int32),
+        base=np_to_jax(base, np.uint32),
+        draw=np_to_jax(draw_thresholds(base, 1.0), np.uint32),
+        saturation=np_to_jax(2 ** (rule.bits - 1) - 1, np.int32),
+    )
+
+
+def np_to_jax(value, dtype) -> jax.Array:
+    """A device array of exactly this dtype."""
+    return jax.numpy.asarray(np.asarray(value, dtype))
+
+
+def limits_of(model: Model, rule: Rule | Limits) -> Limits:
+    """`thresholds` of a rule; limits as they are.
+
+    Raises:
+      ValueError: limits of another model, or of several rules where there must be one.
+    """
+    if not isinstance(rule, Limits):
+        return thresholds(model, rule)
+    layers, matrices = len(model.layers), len(model.matrix_shapes)
+    # A leading axis is `fit`'s to map over; elsewhere the checks of shapes below catch it.
+    if rule.gate.shape[-1:] != (layers,) or rule.draw.shape[-1:] != (matrices,):
+        raise ValueError(
+            f"limits: made for {rule.gate.shape[-1]} layers and {rule.draw.shape[-1]} matrices, the model has "
+            f"{layers} and {matrices}."
+        )
+    return rule
+
+
+def reinforcement_base(rule: Rule, matrix_shapes: Sequence[tuple[int, int]]) -> np.ndarray:
+    """p_r sqrt(2 / (π K)) of each matrix ``(N, K)``: float64 held as uint32 ``[M, 2]``."""
+    base = [rule.reinforcement * math.sqrt(2 / (math.pi * fan_in)) for _, fan_in in matrix_shapes]
+    # As words, so that a state without 64-bit types and a traced step without floats can carry it exactly.
+    return np.asarray(base, np.float64).view(np.uint32).reshape(-1, 2)
+
+
+def draw_thresholds(base: np.ndarray, error_rate: np.ndarray | float) -> np.ndarray:
+    """min(floor(2^32 p), 2^32 - 1) with p = base * sqrt(E).
+
+    Args:
+      base: uint32 ``[..., M, 2]`` from :func:`reinforcement_base`.
+      error_rate: E in [0, 1], a scalar or ``[...]``.
+
+    Returns:
+      uint32 ``[..., M]``.
+    """
+    base = np.ascontiguousarray(base, np.uint32).view(np.float64)[..., 0]
+    p = base * np.sqrt(np.asarray(error_rate, np.float64))[..., None]
+    return np.minimum(np.floor(p * 2.0**32), 2.0**32 - 1).astype(np.uint32)
+
+
+def next_group_size(width: int, group_size: int) -> int:
+    """The next larger divisor of ``width``; ``width`` itself is the last.
+
+    Example:
+      >>> [next_group_size(525, g) for g in (15, 21, 525)]
+      [21, 25, 525]
+    """
+    return next((g for g in range(group_size + 1, width + 1) if width % g == 0), width)
+
+
+def _integer(name: str, value) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"Rule: {name} must be an integer, got {value!r}.")
+    return int(value)
+
+
+def _real(name: str, value) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"Rule: {name} must be a number, got {value!r}.")
+    return float(value)

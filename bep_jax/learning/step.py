@@ -1,0 +1,91 @@
+"""One training step, fused: `updates`, the optimizer and ``apply_updates`` in a single pass over each matrix.
+
+Pure: jit, vmap over seeds and scan apply from outside.
+
+Axis letters: B batch, T time steps, W words.
+Source: arXiv 2512.04189, Section 3.
+"""
+
+import jax
+import optax
+from jax import lax
+
+from bep_jax.kernels import products
+from bep_jax.kernels.isolate import isolated
+from bep_jax.learning import chain
+from bep_jax.learning.chain import Stats
+from bep_jax.learning.optimizer import OptimizerState, advance_inline, optimizer, step_words
+from bep_jax.learning.rule import Limits, Rule
+from bep_jax.network.model import Model, Params
+
+
+def step(
+    model: Model,
+    rule: Rule | Limits,
+    params: Params,
+    opt_state: OptimizerState,
+    x: jax.Array,
+    y: jax.Array,
+    where: jax.Array | None = None,
+    *,
+    axis_name: str | None = None,
+) -> tuple[Params, OptimizerState, Stats]:
+    """One training step: `updates`, ``optimizer(...).update`` and ``optax.apply_updates``, fused, bit for bit.
+
+    Args:
+      model: a `Model`.
+      rule: a `Rule`, or the `Limits` that it means for this model.
+      params: its `Params`.
+      opt_state: an `OptimizerState`, from ``optimizer(rule, key).init(params.hidden)``.
+      x: uint32 ``[B, W]``, recurrent ``[B, T, W]``; packed input bits.
+      y: integer ``[B]``, labels in 0..C-1; a sample with a label outside is inactive under jit.
+      where: bool ``[B]``; False takes no part.
+      axis_name: the mapped axis, of `jax.shard_map` or `jax.vmap`, that a batch is split over. Updates and stats are
+        summed over it before reinforcement, so every part returns the new params and the stats of the whole batch.
+
+    Returns:
+      New params, new optimizer state and `Stats`.
+
+    Raises:
+      TypeError, ValueError: as `updates`; ``opt_state`` is not an `OptimizerState` of this model.
+
+    Example:
+      >>> import bep_jax as bep
+      >>> model, rule = bep.mlp(num_inputs=6, widths=(15,), num_classes=2), bep.Rule()
+      >>> params, x = model.init(jax.random.key(0)), bep.bits.pack(jax.numpy.ones((3, 6), bool))
+      >>> opt_state = bep.optimizer(rule, jax.random.key(1)).init(params.hidden)
+      >>> params, opt_state, stats = bep.step(model, rule, params, opt_state, x, jax.numpy.array([0, 1, 1]))
+      >>> stats.active.shape
+      ()
+    """
+    chain.check_model("step", model)
+    if not isinstance(opt_state, OptimizerState):
+        raise TypeError(
+            f"step: wanted an OptimizerState, from bep.optimizer(rule, key).init(params.hidden), got "
+            f"{type(opt_state).__name__}; with other optax transformations compose bep.updates and opt.update."
+        )
+    if opt_state.draw.shape != (len(model.matrix_shapes),):
+        raise ValueError(
+            f"step: the optimizer state is for {opt_state.draw.shape} matrices, the model has "
+            f"{len(model.matrix_shapes)}; under vmap pass one seed's state."
+        )
+    if axis_name is not None:
+        updates, stats = lax.psum(chain.updates(model, rule, params, x, y, where), axis_name)
+        deltas, opt_state = optimizer(rule, opt_state.key).update(updates, opt_state, params.hidden)
+        return params._replace(hidden=optax.apply_updates(params.hidden, deltas)), opt_state, stats
+    operands, stats = chain.update_operands("step", model, rule, params, x, y, where)
+    key, words = step_words(opt_state, model.matrix_shapes)
+    hidden = tuple(
+        _learn(h, *o, words[i], opt_state.draw[i], opt_state.saturation)
+        for i, (h, o) in enumerate(zip(params.hidden, operands, strict=True))
+    )
+    return params._replace(hidden=hidden), opt_state._replace(key=key), stats
+
+
+@isolated
+def _learn(hidden, winners, desired, inputs, words, draw, saturation):
+    """One matrix's update, reinforcement and saturation in one pass over the weights.
+
+    Without the int32 update in memory, save on a CPU for more than 544 samples times positions.
+    """
+    return advance_inline(hidden, 2 * products.outer_inline(winners, desired, inputs), words, draw, saturation)

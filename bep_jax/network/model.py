@@ -1,0 +1,186 @@
+"""Networks as compositions of tied dense layers: `mlp`, `rnn`.
+
+A `Model` is static: it says which layers there are and how wide. A `Params` holds the numbers: hidden integer weights
+and the fixed classifier. The binary chain rule (`bep_jax.learning.chain`) is written on what each `Layer` answers.
+
+Axis letters: K inputs, N neurons, C classes, T time steps, L layers.
+Source: arXiv 2512.04189, Sections 3.2 (layers) and 3.5 (recurrent).
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bep_jax.kernels.checks import check_count
+from bep_jax.network.frames import equiangular_frame
+from bep_jax.network.layers.dense import Dense
+from bep_jax.network.layers.layer import Layer
+from bep_jax.network.layers.recurrent import Recurrent
+
+
+class Params(NamedTuple):
+    """The numbers of a network."""
+
+    hidden: tuple[jax.Array, ...]  # per matrix int16 [N, K]; odd integers whose signs are the visible weights
+    classifier: jax.Array  # uint32 [C, W], the fixed ±1 class vectors packed along the last layer's neurons
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Model:
+    """A network's architecture: layers from the input up, then a fixed classifier. Made by `mlp` or `rnn`."""
+
+    layers: tuple[Layer, ...]
+    num_classes: int
+
+    @property
+    def num_inputs(self) -> int:
+        """Input bits, of one time step if the network is recurrent."""
+        return self.layers[0].num_inputs
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Neurons of each layer."""
+        return tuple(layer.width for layer in self.layers)
+
+    @property
+    def num_outputs(self) -> int:
+        """Bits that the last layer gives to the classifier."""
+        return self.layers[-1].num_outputs
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether inputs have a time axis."""
+        return self.layers[0].over_time
+
+    @property
+    def matrix_shapes(self) -> tuple[tuple[int, int], ...]:
+        """``(N, K)`` of each hidden matrix, in the order of `Params.hidden`."""
+        return tuple(shape for layer in self.layers for shape in layer.matrix_shapes)
+
+    def split(self, hidden: Sequence) -> list[tuple]:
+        """Groups one value a matrix into one tuple a layer."""
+        values = iter(hidden)
+        return [tuple(next(values) for _ in layer.matrix_shapes) for layer in self.layers]
+
+    def init(self, key: jax.Array, scale: float = 64.0) -> Params:
+        """Draws hidden weights and a classifier.
+
+        h = 2 floor(n / 2) + 1 with n ~ N(0, scale²), so h is odd and never 0. The draw compares random bits with an
+        integer table of the normal distribution: the same on every platform.
+
+        Args:
+          key: a key from ``jax.random.key``.
+          scale: σ > 0, the standard deviation; values are cut to the int16 range. A recurrent matrix with ``patterns``
+            (see `rnn`) is 2 floor(σ c / 2 √P) + 1 instead, c the overlap of two neurons in P random patterns.
+
+        Returns:
+          `Params` with int16 hidden weights and the packed `equiangular_frame`.
+
+        Raises:
+          ValueError: ``scale`` is not positive.
+
+        Example:
+          >>> params = mlp(num_inputs=6, widths=(4,), num_classes=2).init(jax.random.key(0))
+          >>> params.hidden[0].shape, params.hidden[0].dtype
+          ((4, 6), dtype('int16'))
+        """
+        check_key("Model.init", key)
+        if not isinstance(scale, int | float | np.integer | np.floating):
+            raise TypeError(f"Model.init: scale must be a number, got {scale!r}.")
+        if not (scale > 0 and math.isfinite(scale)):
+            raise ValueError(f"Model.init: scale must be positive and finite, got {scale}.")
+        classifier_key, *keys = jax.random.split(key, 1 + len(self.matrix_shapes))
+        hidden: list[jax.Array] = []
+        for layer, own in zip(self.layers, self.split(keys), strict=True):
+            hidden.extend(layer.init(own, float(scale)))
+        return Params(tuple(hidden), equiangular_frame(classifier_key, self.num_classes, self.num_outputs))
+
+
+def check_key(who: str, key: jax.Array) -> None:
+    """Raises a TypeError, naming ``who``, if this is no key."""
+    raw = getattr(key, "dtype", None) == jnp.uint32 and key.shape == (2,)
+    if not raw and not jnp.issubdtype(getattr(key, "dtype", None) or bool, jax.dtypes.prng_key):
+        raise TypeError(f"{who}: wanted a key from jax.random.key, got {type(key).__name__}.")
+
+
+def mlp(*, num_inputs: int, widths: Sequence[int], num_classes: int) -> Model:
+    """A multilayer perceptron with binary weights and activations.
+
+    Args:
+      num_inputs: K_0, input bits.
+      widths: K_1 to K_L, neurons of each trained layer.
+      num_classes: C >= 2.
+
+    Returns:
+      A static, hashable `Model`.
+
+    Raises:
+      TypeError: a size is not an integer.
+      ValueError: a size is below 1, ``widths`` is empty or there are fewer than two classes.
+
+    Example:
+      >>> mlp(num_inputs=784, widths=(525, 525), num_classes=10).matrix_shapes
+      ((525, 784), (525, 525))
+    """
+    if not np.ndim(widths) == 1 or len(widths) == 0:
+        raise ValueError(f"mlp: widths must be a tuple with at least one layer, got {widths!r}.")
+    sizes = tuple(check_count(s, "every size", "mlp") for s in (num_inputs, *widths))
+    layers = tuple(Dense(k, n) for k, n in itertools.pairwise(sizes))
+    return Model(layers, check_count(num_classes, "num_classes", "mlp", least=2))
+
+
+def rnn(
+    *,
+    num_inputs: int,
+    state_width: int,
+    output_width: int,
+    num_classes: int,
+    horizon: int | None = None,
+    patterns: int | None = None,
+    gated_update: bool = False,
+) -> Model:
+    """A recurrent network with binary weights, states and activations: a cell over time, then a dense layer.
+
+    s_t = sign(W_xs a_t + W_ss s_{t-1}), s_0 = +1, s_y = sign(W_sy s_T). Its hidden matrices are
+    ``(H_xs [Ks, Kx], H_ss [Ks, Ks], H_sy [Ky, Ks])``. The same model takes sequences of any length.
+
+    Args:
+      num_inputs: Kx, input bits of one time step.
+      state_width: Ks.
+      output_width: Ky.
+      num_classes: C >= 2.
+      horizon: how many of the last time steps the backward pass visits; None for all (Fig. 8).
+      patterns: P, start H_ss as the Hebbian matrix of P random patterns, so that it is symmetric and states last from
+        the first step on; None for independent weights, as in the paper. For long sequences; a fifth of the state's
+        width is a good number, an odd one has no ties.
+      gated_update: a neuron learns from a time step only if its gate was open there; False as in the paper, where the
+        gate concerns the way back alone. For long sequences. Winners are chosen and counted as without it.
+
+    Returns:
+      A static, hashable `Model`.
+
+    Raises:
+      TypeError: a size is not an integer, ``gated_update`` is not a bool.
+      ValueError: a size, the horizon or ``patterns`` is below 1, or there are fewer than two classes.
+
+    Example:
+      >>> rnn(num_inputs=28, state_width=35, output_width=15, num_classes=10).matrix_shapes
+      ((35, 28), (35, 35), (15, 35))
+    """
+    kx, ks, ky = (
+        check_count(size, name, "rnn")
+        for name, size in (("num_inputs", num_inputs), ("state_width", state_width), ("output_width", output_width))
+    )
+    horizon = None if horizon is None else check_count(horizon, "horizon", "rnn")
+    patterns = None if patterns is None else check_count(patterns, "patterns", "rnn")
+    if not isinstance(gated_update, bool):
+        raise TypeError(f"rnn: gated_update must be a bool, got {gated_update!r}.")
+    cell = Recurrent(kx, ks, horizon, patterns, gated_update)
+    return Model((cell, Dense(ks, ky)), check_count(num_classes, "num_classes", "rnn", least=2))

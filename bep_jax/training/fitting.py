@@ -1,0 +1,162 @@
+"""`fit`: Binary Error Propagation in the host loop.
+
+The loop (`bep_jax.training.loop`) feeds batches; here is what the rule does between epochs: reinforcement follows the
+training error, and each seed moves along its own group-size schedule.
+
+Axis letters: S seeds, L layers, n samples.
+Source: arXiv 2512.04189, Sections 3.3 (group-size schedule) and 4 (protocol).
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from bep_jax.learning import chain
+from bep_jax.learning.optimizer import OptimizerState, optimizer, rescale
+from bep_jax.learning.rule import Limits, Rule, limits_of, next_group_size
+from bep_jax.learning.step import step
+from bep_jax.network.model import Model, Params
+from bep_jax.training import loop
+from bep_jax.training.devices import placement
+from bep_jax.training.loop import Report, Result
+
+
+def fit(
+    model: Model,
+    rule: Rule | Limits,
+    data: Any,
+    *,
+    epochs: int = 50,
+    batch_size: int = 100,
+    seeds: int | Sequence[int] = 5,
+    key: jax.Array | None = None,
+    validation: float = 0.1,
+    patience: int | None = 10,
+    scale: float = 64.0,
+    callbacks: Sequence[Callable[[Report], None]] = (),
+    progress: bool = True,
+    checkpoint_dir: str | os.PathLike | None = None,
+    resume: bool = False,
+    mesh: jax.sharding.Mesh | None = None,
+) -> Result:
+    """Trains one network per seed, all in one program, and tests them.
+
+    Each seed draws its own weights, classifier, order of samples, reinforcement and validation samples from
+    ``fold_in(key, seed)``; row i of a run with many seeds equals a run with that seed alone, bit for bit. Validation
+    samples are held out of training and move the group sizes: after ``patience`` epochs without a new best, each
+    becomes the next larger divisor of its layer's width. Test data decide nothing. Ctrl-C stops after the current
+    epoch and returns what there is (twice: at once).
+
+    Args:
+      model: a `Model`.
+      rule: a `Rule`, or the `Limits` that it means for this model; with a leading axis ``[S]`` on every array of
+        the limits, one for each seed, a sweep in one program.
+      data: a `Dataset`, or anything with train_x, train_y, test_x, test_y: x uint32 ``[n, W]`` (recurrent
+        ``[n, T, W]``), y integer ``[n]``; with a leading axis ``[S]`` on all four, one draw for each seed.
+      epochs: passes over the training data, at least 1.
+      batch_size: samples a step; the last batch of an epoch may be smaller.
+      seeds: how many, or which.
+      key: a key from ``jax.random.key``; default ``jax.random.key(0)``.
+      validation: fraction of the training samples held out, in [0, 1); 0 for none, and group sizes stay.
+      patience: epochs without improvement before group sizes grow; None to keep them.
+      scale: σ of the initial hidden weights.
+      callbacks: called with a `Report` after every epoch.
+      progress: whether to show a progress bar.
+      checkpoint_dir: a folder for a checkpoint, written after epochs (not after each, where they are short) and after
+        the last one; a run that was killed at any moment goes on to the same bits.
+      resume: go on from the checkpoint in ``checkpoint_dir``, if there is one, made with the same arguments; only
+        ``epochs`` may be larger, and ``mesh`` another. With False there must be none.
+      mesh: devices to spread the training over, as of ``jax.make_mesh((2, 4), ("seeds", "batch"))``; either axis may be
+        missing. Along "seeds" each device trains some of the seeds, along "batch" its part of every mini-batch; each
+        holds all of the packed data. The result is that of one device, bit for bit. It also works across processes
+        (``jax.distributed.initialize``), all of which make the same call: then ``history`` and ``test_accuracy`` are
+        whole in each, ``params`` and ``state`` stay spread over the mesh, and there are no checkpoints.
+
+    Returns:
+      A `Result`. ``history`` holds train_accuracy (as counted while training), validation_accuracy, trigger_rate,
+      and per layer l from 1 mask_density_l (winners per active sample and neuron) and group_size_l.
+
+    Raises:
+      TypeError, ValueError: arguments out of range, data that do not fit the model, a checkpoint that is damaged or of
+        another run.
+      FileExistsError: there is a checkpoint, and ``resume`` is False.
+
+    Example:
+      >>> import bep_jax as bep
+      >>> data = bep.datasets.load("random-prototypes", num_train=200, num_test=100)
+      >>> model = bep.mlp(num_inputs=data.num_inputs, widths=(15,), num_classes=data.num_classes)
+      >>> result = bep.fit(model, bep.Rule(), data, epochs=2, seeds=3, progress=False)
+      >>> result.test_accuracy.shape, result.history["train_accuracy"].shape
+      ((3,), (3, 2))
+    """
+    seeds = loop.check_seeds(seeds)
+    limits = limits_of(model, rule)
+    place = placement(mesh, len(seeds))
+    return loop.train(
+        BinaryLearner(model, float(scale), place.batch_axis),
+        loop.per_seed(limits, limits.margin.ndim == 1, len(seeds)),
+        data,
+        epochs=epochs,
+        batch_size=batch_size,
+        seeds=seeds,
+        key=key,
+        validation=validation,
+        patience=patience,
+        callbacks=callbacks,
+        progress=progress,
+        checkpoint_dir=checkpoint_dir,
+        resume=resume,
+        place=place,
+    )
+
+
+@dataclass(frozen=True)
+class BinaryLearner:
+    """Binary Error Propagation as a `bep_jax.training.learner.Learner`; its settings are `Limits`.
+
+    Args:
+      model: a `Model`.
+      scale: σ of the initial hidden weights.
+      batch_axis: the mapped axis that every mini-batch is split over, if it is.
+    """
+
+    model: Model
+    scale: float = 64.0
+    batch_axis: str | None = field(default=None, repr=False)  # changes no bit
+
+    def init(self, limits: Limits, init_key: jax.Array, draw_key: jax.Array) -> tuple[Any, OptimizerState]:
+        params = self.model.init(init_key, self.scale)
+        return params, optimizer(limits, draw_key).init(params.hidden)
+
+    def step(self, limits, params, opt_state, x, y, where):
+        return step(self.model, limits, params, opt_state, x, y, where, axis_name=self.batch_axis)
+
+    def predict(self, params: Params, x: jax.Array) -> jax.Array:
+        return lax.argmax(chain.logits(self.model, params, x), 1, jnp.int32)
+
+    def metrics(self, limits: Limits, totals: chain.Stats, num_samples: int) -> dict[str, np.ndarray]:
+        active, correct, winners = (np.asarray(a, np.float64) for a in totals)
+        metrics = {"train_accuracy": correct / num_samples, "trigger_rate": active / num_samples}
+        sizes = np.asarray(limits.group_size, np.float64)
+        for i, width in enumerate(self.model.widths):
+            # No active sample, no winners: 0 of 1.
+            metrics[f"mask_density_{i + 1}"] = winners[:, i] / np.maximum(active * width, 1)
+            metrics[f"group_size_{i + 1}"] = sizes[:, i]
+        return metrics
+
+    def after_epoch(self, opt_state: OptimizerState, metrics: dict[str, np.ndarray]) -> OptimizerState:
+        return rescale(opt_state, 1.0 - metrics["train_accuracy"])
+
+    def grow(self, limits: Limits, stalled: np.ndarray) -> Limits:
+        if not stalled.any():
+            return limits
+        sizes = np.array(limits.group_size)
+        for s in np.flatnonzero(stalled):
+            sizes[s] = [next_group_size(w, int(g)) for w, g in zip(self.model.widths, sizes[s], strict=True)]
+        return limits._replace(group_size=jnp.asarray(sizes, jnp.int32))

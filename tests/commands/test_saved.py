@@ -1,0 +1,225 @@
+"""The commands on saved networks: what they print and write, and what they say to mistakes."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from drawn import assert_same_encoder, draw, expansion, thermometer
+
+import bep_jax as bep
+from bep_jax import encode
+from bep_jax.commands import cli
+from bep_jax.commands.train import Train
+from bep_jax.export import predict
+
+
+@pytest.fixture(scope="module")
+def ensemble(tmp_path_factory):
+    """Three networks on twelve features, and samples; file names and all."""
+    folder = tmp_path_factory.mktemp("ensemble")
+    model = bep.mlp(num_inputs=24, widths=(9,), num_classes=3)
+    encoder, params = thermometer(12, 2), draw(model, (3,))
+    bep.save(folder / "net", model, params, encoder, ("red", "green", "blue"))
+    x = np.random.default_rng(5).integers(0, 100, (300, 3, 4)).astype(np.uint8)  # more than a batch
+    np.save(folder / "x.npy", x)
+    magic = bytes((0, 0, 8, 3)) + b"".join(size.to_bytes(4, "big") for size in x.shape)
+    (folder / "x-idx3-ubyte").write_bytes(magic + x.tobytes())
+    np.savetxt(folder / "x.csv", x.reshape(300, 12), delimiter=",", header=",".join("abcdefghijkl"), comments="")
+    words = encoder(x.reshape(300, 12))
+    scores = [np.asarray(bep.logits(model, jax.tree.map(lambda a, i=i: a[i], params), words)) for i in range(3)]
+    return folder, np.stack(scores)
+
+
+def names(scores):
+    return [("red", "green", "blue")[i] for i in scores.argmax(axis=1)]
+
+
+@pytest.mark.parametrize("file", ["x.npy", "x.csv", "x-idx3-ubyte"])
+def test_predict(file, ensemble, tmp_path, capsys):
+    folder, scores = ensemble
+    args = ["predict", "--model", str(folder / "net"), "--input", str(folder / file)]
+    assert cli.main(args) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines() == names(scores[0])
+    assert "network 0 of 3; --ensemble" in err
+    assert cli.main([*args, "--ensemble"]) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines() == names(scores.sum(axis=0))
+    assert err == ""
+    assert cli.main([*args, "--network", "2", "--output", str(tmp_path / "y.txt")]) == 0
+    assert capsys.readouterr().out == ""
+    assert (tmp_path / "y.txt").read_text().splitlines() == names(scores[2])
+    assert not (names(scores[0]) == names(scores[2]) == names(scores.sum(axis=0)))
+
+
+def test_export(ensemble, tmp_path, capsys):
+    folder, _ = ensemble
+    saved = bep.load(folder / "net")
+
+    def header(i, **options):
+        return bep.to_c(saved.model, jax.tree.map(lambda a: a[i], saved.params), saved.encoder, **options)
+
+    args = ["export", "--model", str(folder / "net")]
+    assert cli.main([*args, "--format", "c"]) == 0
+    out, err = capsys.readouterr()
+    assert out == header(0)
+    assert "network 0 of 3; --network" in err
+    place = tmp_path / "net.h"
+    assert cli.main([*args, "--network", "2", "--prefix", "My net", "--out", str(place)]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert place.read_text() == header(2, prefix="My net")
+    assert cli.main([*args, "--network", "1", "--out", str(place)]) == 0
+    assert place.read_text() == header(1)
+    assert [path.name for path in tmp_path.iterdir()] == ["net.h"]
+
+
+def test_export_takes_the_encoder_of_its_network(tmp_path, capsys):
+    model = bep.mlp(num_inputs=8, widths=(5,), num_classes=2)
+    encoders = (expansion(6, 8), expansion(6, 8, seed=1))
+    bep.save(tmp_path / "net", model, draw(model, (2,)), encoders)
+    assert cli.main(["export", "--model", str(tmp_path / "net"), "--network", "1"]) == 0
+    params = jax.tree.map(lambda a: a[1], draw(model, (2,)))
+    assert capsys.readouterr().out == bep.to_c(model, params, encoders[1])
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--model", "none"], "load: there is no file"),
+        (["--network", "3"], "export: there is no network 3; the file holds 3"),
+        (["--prefix", "?"], "to_c: prefix must have a letter"),
+        (["--out", "none/net.h"], "export: --out wants a file in a folder that exists"),
+    ],
+)
+def test_a_mistake_of_export_is_one_line_and_writes_nothing(args, message, ensemble, monkeypatch, capsys):
+    folder, _ = ensemble
+    monkeypatch.chdir(folder)
+    before = sorted(folder.iterdir())
+    assert cli.main(["export", "--model", "net", "--out", "net.h", *args]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("error: ") and err.count("\n") == 1 and message in err
+    assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"--model": "none"}, "load: there is no file"),
+        ({"--model": "x.npy"}, "is no safetensors file"),
+        ({"--input": "none.npy"}, "predict: there is no file"),
+        ({"--input": "net"}, "is not an idx file"),
+        ({"--input": "bad.npy"}, "is no .npy file of numbers"),
+        ({"--input": "flat.npy"}, "must hold samples"),
+        ({"--input": "empty.npy"}, "holds no samples"),
+        ({"--input": "narrow.npy"}, "fitted on 12 features"),
+        ({"--input": "text.csv"}, "must hold features alone"),
+        ({"--input": "x.ts"}, "the model is not recurrent"),
+        ({"--network": "3"}, "there is no network 3; the file holds 3"),
+        ({"--network": "1", "--ensemble": None}, "not both"),
+        ({"--window": "2"}, "--window is for recurrent networks"),
+        ({"--output": "none/y.txt"}, "--output wants a file in a folder that exists"),
+    ],
+)
+def test_a_mistake_is_one_line(options, message, ensemble, monkeypatch, capsys):
+    folder, _ = ensemble
+    monkeypatch.chdir(folder)
+    (folder / "bad.npy").write_bytes(b"\x80\x04 no array")
+    (folder / "text.csv").write_text("a,b\n1,2\n3,red\n")
+    (folder / "x.ts").write_text("@data\n")
+    for name, shape in (("flat", (12,)), ("empty", (0, 12)), ("narrow", (2, 11))):
+        np.save(folder / f"{name}.npy", np.ones(shape))
+    options = {"--model": "net", "--input": "x.npy"} | options
+    args = [text for name, value in options.items() for text in (name, value) if text is not None]
+    assert cli.main(["predict", *args]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert message in err
+
+
+def test_objects_in_an_array_are_not_loaded(ensemble, capsys):
+    folder, _ = ensemble
+    np.save(folder / "objects.npy", np.array([[{}]]), allow_pickle=True)
+    assert cli.main(["predict", "--model", str(folder / "net"), "--input", str(folder / "objects.npy")]) == 2
+    assert "is no .npy file of numbers" in capsys.readouterr().err
+
+
+def test_bits_go_in_as_they_come():
+    model = bep.mlp(num_inputs=33, widths=(4,), num_classes=2)
+    bools = np.random.default_rng(2).random((6, 33)) < 0.5
+    for encoder in (None, expansion(33, 33)):
+        params = draw(model, (2,))
+        saved = bep.Saved(model, params, encoder and (encoder, expansion(33, 33, seed=1)), None)
+        wanted = predict.scores(saved, bools)
+        np.testing.assert_array_equal(predict.scores(saved, np.where(bools, 1, -1)), wanted)
+        np.testing.assert_array_equal(predict.scores(saved, encode.pack_host(bools)), wanted)
+        np.testing.assert_array_equal(predict.scores(saved, bools, 0) + predict.scores(saved, bools, 1), wanted)
+    for wrong in (np.ones((6, 33)), np.zeros((6, 33), int), bools[:, :32], np.full((6, 2), 2**32 - 1, np.uint32)):
+        with pytest.raises(ValueError, match="predict"):
+            predict.scores(saved._replace(encoder=None), wrong)
+
+
+def test_recurrent_inputs(tmp_path):
+    pytest.importorskip("aeon", reason=".ts files are read by aeon")
+    model = bep.rnn(num_inputs=8, state_width=6, output_width=5, num_classes=2)
+    saved = bep.Saved(model, draw(model), thermometer(2, 4), ("up", "down"))
+    lines = ["@problemName X", "@timestamps false", "@univariate false", "@dimension 2", "@equalLength false"]
+    lines += ["@classLabel true up down", "@data", "1,20,3,40,5:9,80,7,60,5:up", "10,2,30,4:5,60,7,80:down"]
+    (tmp_path / "x.ts").write_text("\n".join(lines) + "\n")
+    whole = predict.read_samples(tmp_path / "x.ts", saved)
+    assert whole.shape == (2, 5, 2)
+    assert np.isnan(whole[1, 0]).all()
+    last = predict.read_samples(tmp_path / "x.ts", saved, window=3)
+    np.testing.assert_array_equal(last, whole[:, 2:])
+    np.save(tmp_path / "x.npy", whole)
+    np.testing.assert_array_equal(predict.read_samples(tmp_path / "x.npy", saved, window=3), last)
+    words = saved.encoder(last)
+    np.testing.assert_array_equal(predict.scores(saved, last), bep.logits(model, saved.params, words))
+    # Images: a time step is as many pixels as the encoder has features.
+    images = np.arange(2 * 4 * 4, dtype=np.uint8).reshape(2, 4, 4)
+    (tmp_path / "x.idx").write_bytes(bytes((0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 4, 0, 0, 0, 4)) + images.tobytes())
+    np.testing.assert_array_equal(predict.read_samples(tmp_path / "x.idx", saved), images.reshape(2, 8, 2))
+    # The window of training is taken without saying, from series of any length; --window overrules it.
+    longer = np.pad(whole, ((0, 0), (4, 0), (0, 0)), constant_values=np.nan)
+    for window, cut in ((3, last), (9, longer)):
+        for name in ("x.ts", "x.npy"):
+            found = predict.read_samples(tmp_path / name, saved._replace(window=window))
+            np.testing.assert_array_equal(found, cut)
+    np.testing.assert_array_equal(predict.read_samples(tmp_path / "x.ts", saved._replace(window=9), window=3), last)
+    np.testing.assert_array_equal(
+        predict.read_samples(tmp_path / "x.idx", saved._replace(window=8)), images.reshape(2, 8, 2)
+    )
+    with pytest.raises(ValueError, match="images of 16 pixels, the model takes time steps of 4 x 2 pixels"):
+        predict.read_samples(tmp_path / "x.idx", saved._replace(window=4))
+    with pytest.raises(ValueError, match="images of 16 pixels, the model takes time steps of 3 pixels"):
+        predict.read_samples(tmp_path / "x.idx", saved._replace(encoder=thermometer(3, 1)))
+    with pytest.raises(ValueError, match="predict: window must be at least 1"):
+        predict.read_samples(tmp_path / "x.ts", saved, window=0)
+    with pytest.raises(ValueError, match="5 time steps of bits, the model takes 9"):
+        predict.read_samples(tmp_path / "x.npy", saved._replace(encoder=None, window=9))
+
+
+def test_train_writes_a_model_that_predicts(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Train, "_picture", lambda *args: None)  # plots are not the matter here
+    data = bep.datasets.load("random-prototypes", num_train=60, num_test=40, num_inputs=33, width=35, seed=(0, 1))
+    monkeypatch.setattr("bep_jax.commands.flags.datasets.load", lambda *args, **options: data)
+    args = ["train", "--widths", "15", "--epochs", "1", "--seeds", "2", "--name", "run", "--no-progress"]
+    assert cli.main(args) == 0
+    result = json.loads((tmp_path / "runs" / "run" / "result.json").read_text())
+    path = tmp_path / "runs" / "run" / "model.safetensors"
+    saved = bep.load(path)
+    assert saved.classes == data.classes
+    assert_same_encoder(saved.encoder, data.encoder)
+    for i in range(2):
+        found = np.argmax(bep.logits(saved.model, jax.tree.map(lambda a, i=i: a[i], saved.params), data.test_x[i]), 1)
+        assert np.mean(found == data.test_y[i]) == result["test_accuracy"][i]
+    capsys.readouterr()
+    assert cli.main(["summary", "--model", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert str(bep.summary(saved.model)) in out
+    assert f"{path.stat().st_size:,} bytes, 2 networks" in out
+    assert "encoder: one a network, expansion to 35 bits" in out
+    assert "classes: 0, 1, 2" in out

@@ -1,0 +1,158 @@
+"""A run's folder: who may have it, and that what is in it is whole."""
+
+import errno
+import json
+import os
+
+import numpy as np
+import pytest
+
+from bep_jax.files import plots, runs
+
+HISTORY = {
+    "train_accuracy": np.array([[0.25, 0.5, 1.0], [0.125, 1 / 3, 0.7]]),
+    "validation_accuracy": np.array([[0.2, 0.4, 0.9], [0.1, 0.3, 0.6]]),
+    "trigger_rate": np.array([[1.0, 0.9, 0.5], [1.0, 0.8, 0.6]]),
+    "mask_density_1": np.array([[0.1, 0.1, 0.1], [0.1, 0.1, 0.1]]),
+    "group_size_1": np.array([[15.0, 15.0, 21.0], [1.0, 15.0, 15.0]]),
+}
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_run_is_written_and_read_back(tmp_path):
+    folder = runs.reserve(tmp_path / "new" / "runs", "first")
+    runs.save(folder, {"test_accuracy": np.array([0.5, 1 / 3])}, [0, 7], HISTORY, b"png")
+    assert set(files(folder)) == {"result.json", "history.csv", "curves.png"}
+    assert json.loads((folder / "result.json").read_text()) == {"test_accuracy": [0.5, 1 / 3]}
+    seeds, history = runs.read_history(folder / "history.csv")
+    assert seeds == [0, 7]
+    assert history.keys() == HISTORY.keys()
+    for name, values in HISTORY.items():
+        np.testing.assert_array_equal(history[name], values)
+
+
+def test_an_existing_run_is_not_overwritten(tmp_path):
+    folder = runs.reserve(tmp_path, "run")
+    runs.save(folder, {"run": 1}, [0], HISTORY, b"png")
+    before = files(folder)
+    with pytest.raises(FileExistsError, match="run exists already; choose another --name, or --overwrite it"):
+        runs.reserve(tmp_path, "run")
+    assert runs.reserve(tmp_path, "run", overwrite=True) == folder
+    assert files(folder) == before  # until there is something to put in its place
+    runs.release(folder)
+    assert files(folder) == before
+
+
+def test_overwriting_leaves_nothing_of_the_old_run(tmp_path):
+    folder = runs.reserve(tmp_path, "run")
+    runs.save(folder, {"run": 1}, [0], HISTORY, b"png")
+    runs.save(folder, {"run": 2}, [0], HISTORY, None)
+    assert set(files(folder)) == {"result.json", "history.csv"}
+    assert json.loads((folder / "result.json").read_text()) == {"run": 2}
+    runs.save(folder, {"run": 3}, [0], HISTORY, None, b"model")
+    assert set(files(folder)) == {"result.json", "history.csv", "model.safetensors"}
+    runs.save(folder, {"run": 4}, [0], HISTORY, b"png", None)
+    assert set(files(folder)) == {"result.json", "history.csv", "curves.png"}
+
+
+@pytest.mark.parametrize("failing", [1, 2, 3, 4])
+def test_a_full_disk_leaves_the_old_run(tmp_path, monkeypatch, failing):
+    folder = runs.reserve(tmp_path, "run")
+    runs.save(folder, {"run": 1}, [0], HISTORY, b"old", b"old model")
+    before, calls = files(folder), []
+
+    def fsync(handle):
+        calls.append(handle)
+        if len(calls) == failing:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "disk")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match="No space left"):
+        runs.save(folder, {"run": 2}, [0], HISTORY, b"new", b"new model")
+    assert files(folder) == before
+
+
+def test_a_full_disk_leaves_the_old_json(tmp_path, monkeypatch):
+    path = tmp_path / "made" / "result.json"
+    runs.write_json(path, {"run": 1})
+
+    def fsync(handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match="No space left"):
+        runs.write_json(path, {"run": 2})
+    assert files(path.parent) == {"result.json": runs.json_text({"run": 1}).encode()}
+
+
+def test_a_folder_without_a_result_is_released(tmp_path):
+    folder = runs.reserve(tmp_path, "run")
+    runs.release(folder)
+    assert not folder.exists()
+
+
+def test_a_taken_name_gets_a_number(tmp_path):
+    assert [runs.reserve_next(tmp_path, "run").name for _ in range(3)] == ["run", "run-2", "run-3"]
+
+
+def test_a_folder_is_had_while_a_run_lasts(tmp_path):
+    with pytest.raises(KeyboardInterrupt), runs.reserved(tmp_path, "run", "unused"):
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
+    with runs.reserved(tmp_path, None, "usual") as first, runs.reserved(tmp_path, None, "usual") as second:
+        (first / "result.json").write_text("{}")
+        assert first != second and all(folder.name.startswith("usual-2") for folder in (first, second))
+    assert list(tmp_path.iterdir()) == [first]
+    with pytest.raises(FileExistsError), runs.reserved(tmp_path, first.name, "unused"):
+        pass
+    with runs.reserved(tmp_path, first.name, "unused", overwrite=True) as again:
+        assert again == first
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b", "/tmp/a", "a\0b"])
+def test_a_name_is_one_part_of_a_path(tmp_path, name):
+    with pytest.raises(ValueError, match="one part of a path"):
+        runs.reserve(tmp_path, name)
+
+
+def test_a_file_in_the_way_stays(tmp_path):
+    (tmp_path / "run").write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(FileExistsError, match="not a folder"):
+            runs.reserve(tmp_path, "run", overwrite)
+    assert (tmp_path / "run").read_text() == "mine"
+
+
+def test_json_text():
+    value = {"a": [1, 2], "b": {"c": (0.1, None)}, "d": "x [1,\n  2] ü", "e": [], "f": ["x", "y"], "g": [[1], [2, 3]]}
+    text = runs.json_text({**value, "h": np.float64(0.5), "i": np.int32(3)})
+    plain = json.loads(json.dumps(value)) | {"h": 0.5, "i": 3}
+    assert json.loads(text) == plain
+    assert '"a": [1, 2],' in text
+    with pytest.raises(ValueError, match="JSON"):
+        runs.json_text({"a": float("nan")})
+    with pytest.raises(TypeError, match="cannot write set"):
+        runs.json_text({"a": {1}})
+
+
+def test_environment_names_versions_and_machine():
+    environment = runs.environment()
+    assert {"python", "bep_jax", "jax", "jaxlib", "optax", "numpy"} == environment["versions"].keys()
+    assert environment["platform"]["cores"] >= 1
+    json.loads(runs.json_text(environment))
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+@pytest.mark.parametrize("epochs", [1, 3])
+@pytest.mark.parametrize("validation", [False, True])
+def test_curves_are_a_picture(seeds, epochs, validation):
+    history = {name: values[:seeds, :epochs] for name, values in HISTORY.items()}
+    if not validation:
+        del history["validation_accuracy"]
+    accuracy = np.full(seeds, 0.5)
+    picture = plots.curves(history, title="x", layers=("only",), test_accuracy=accuracy, paper=0.6)
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) > 10_000
