@@ -59,6 +59,9 @@ def fit(
         the limits, one for each seed, a sweep in one program.
       data: a `Dataset`, or anything with train_x, train_y, test_x, test_y: x uint32 ``[n, W]`` (recurrent
         ``[n, T, W]``), y integer ``[n]``; with a leading axis ``[S]`` on all four, one draw for each seed.
+        Test data may be missing. With train_split, int8 ``[n]``, the samples marked 1 train, those marked 2 are
+        the validation samples (``validation`` is ignored) and those marked 0 take no part: programs are then compiled
+        for n alone, and data of many sizes, padded to one n, share them.
       epochs: passes over the training data, at least 1.
       batch_size: samples a step; the last batch of an epoch may be smaller.
       seeds: how many, or which.

@@ -5,7 +5,7 @@ Pure: jit, vmap over seeds and a mesh apply from outside. `bep_jax.training.loop
 Axis letters: n samples, m rows, B batch, T time steps, W words.
 """
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -68,8 +68,9 @@ def epoch(
     index: jax.Array,
     batch_size: int,
     batch_axis: str | None = None,
+    count: jax.Array | None = None,
 ) -> tuple[TrainState, Any]:
-    """One seed's pass over the data in a fresh order, as one scan; a last partial batch is used. Pure.
+    """One seed's pass over the data in a fresh order, as one loop; a last partial batch is used. Pure.
 
     Args:
       learner: a `Learner`.
@@ -80,45 +81,84 @@ def epoch(
       index: int32 ``[m]``, the rows of ``x`` to train on.
       batch_size: static.
       batch_axis: a mapped axis that every batch is split over, and that the learner's step knows.
+      count: int32 ``[]``, how many of ``index``, from its first on, are rows; the rest is padding, so that one program
+        serves data of many sizes. None: all are.
 
     Returns:
       The new state and the learner's numbers added up over the epoch.
     """
-    order = jax.random.permutation(jax.random.fold_in(state.key, state.epoch), index)
+    key = jax.random.fold_in(state.key, state.epoch)
+    order = jax.random.permutation(key, index) if count is None else _shuffled(key, index, count)
 
     def body(carry, batch):
         rows, where = batch
         params, opt_state, stats = learner.step(settings, carry[0], carry[1], x[rows], y[rows], where)
         return (params, opt_state), stats
 
-    carry, stats = lax.scan(body, (state.params, state.opt_state), _batches(order, batch_size, batch_axis))
-    totals = jax.tree.map(lambda s: jnp.sum(s, axis=0, dtype=s.dtype), stats)
-    return TrainState(*carry, state.key, state.epoch + jnp.int32(1)), totals
+    start, batches = (state.params, state.opt_state), _batches(order, batch_size, batch_axis, count)
+    (params, opt_state), totals = _totals(body, start, batches, batch_size, count)
+    return TrainState(params, opt_state, state.key, state.epoch + jnp.int32(1)), totals
 
 
 def count_correct(
-    learner: Learner, params: Any, x: jax.Array, y: jax.Array, index: jax.Array, batch_axis: str | None = None
+    learner: Learner,
+    params: Any,
+    x: jax.Array,
+    y: jax.Array,
+    index: jax.Array,
+    batch_axis: str | None = None,
+    count: jax.Array | None = None,
 ) -> jax.Array:
-    """How many of the rows ``index [m]`` of ``x`` are classified as ``y``: int32 scalar."""
+    """How many of the rows ``index [m]`` of ``x`` (the first ``count`` of them) are classified as ``y``: int32 []."""
     batch_size = _EVALUATION_BATCH * (1 if batch_axis is None else lax.axis_size(batch_axis))
+    batch_size = min(batch_size, index.shape[0])
 
-    def correct(batch):
+    def correct(carry, batch):
         rows, where = batch
-        return jnp.sum((learner.predict(params, x[rows]) == y[rows]) & where, dtype=jnp.int32)
+        return carry, jnp.sum((learner.predict(params, x[rows]) == y[rows]) & where, dtype=jnp.int32)
 
-    counts = lax.map(correct, _batches(index, min(batch_size, index.shape[0]), batch_axis))
-    total = jnp.sum(counts, dtype=jnp.int32)
+    _, total = _totals(correct, (), _batches(index, batch_size, batch_axis, count), batch_size, count)
     return total if batch_axis is None else lax.psum(total, batch_axis)
 
 
-def _batches(index: jax.Array, batch_size: int, batch_axis: str | None = None) -> tuple[jax.Array, jax.Array]:
+def _shuffled(key: jax.Array, index: jax.Array, count: jax.Array) -> jax.Array:
+    """``index`` with its first ``count`` entries in a random order, the others after them."""
+    draws = jax.random.bits(key, index.shape, jnp.uint32)
+    place = jnp.arange(index.shape[0], dtype=jnp.int32)
+    # Stable: padding, drawn the largest number there is, stays behind a row that draws it, too.
+    return index[jnp.argsort(jnp.where(place < count, draws, jnp.uint32(2**32 - 1)), stable=True)]
+
+
+def _totals(body: Callable, carry: Any, batches: Any, batch_size: int, count: jax.Array | None) -> tuple[Any, Any]:
+    """`jax.lax.scan` with its results added up; with a ``count``, over the batches that hold rows alone.
+
+    A batch of padding is not nothing: the optimizer would reinforce weights.
+    """
+    if count is None:
+        carry, results = lax.scan(body, carry, batches)
+        return carry, jax.tree.map(lambda r: jnp.sum(r, axis=0, dtype=r.dtype), results)
+    first = jax.tree.map(lambda a: a[0], batches)
+    zeros = jax.tree.map(lambda r: jnp.zeros(r.shape, r.dtype), jax.eval_shape(body, carry, first)[1])
+
+    def one(i, loop):
+        batch = jax.tree.map(lambda a: lax.dynamic_index_in_dim(a, i, keepdims=False), batches)
+        carry, result = body(loop[0], batch)
+        return carry, jax.tree.map(jnp.add, loop[1], result)
+
+    return lax.fori_loop(jnp.int32(0), -(-count // jnp.int32(batch_size)), one, (carry, zeros))
+
+
+def _batches(
+    index: jax.Array, batch_size: int, batch_axis: str | None = None, count: jax.Array | None = None
+) -> tuple[jax.Array, jax.Array]:
     """Rows ``[m]`` cut into batches ``[steps, B]``, and which entries are rows and not padding.
 
     With a batch axis, this device's part of each, padded to equal parts.
     """
     size, steps = index.shape[0], -(-index.shape[0] // batch_size)
     index = jnp.pad(index, (0, steps * batch_size - size)).reshape(steps, batch_size)
-    where = (jnp.arange(steps * batch_size, dtype=jnp.int32) < size).reshape(steps, batch_size)
+    rows = size if count is None else count
+    where = (jnp.arange(steps * batch_size, dtype=jnp.int32) < rows).reshape(steps, batch_size)
     if batch_axis is None:
         return index, where
     parts = lax.axis_size(batch_axis)

@@ -28,12 +28,14 @@ from bep_jax.training.devices import ONE_DEVICE, Placement
 from bep_jax.training.interrupt import interruptible
 from bep_jax.training.learner import Learner, TrainState, count_correct, epoch
 
+TRAINS, HELD_OUT = 1, 2  # in a ``train_split``; 0 takes no part: padding, so that programs serve data of many sizes
+
 
 class Result(NamedTuple):
     """What `fit` returns; every array has a leading seed axis."""
 
     params: Any  # `Params`: int16 [S, N, K] per matrix, uint32 [S, C, W]
-    test_accuracy: np.ndarray  # float64 [S], fractions, after the last epoch
+    test_accuracy: np.ndarray  # float64 [S], fractions, after the last epoch; NaN without test data
     history: dict[str, np.ndarray]  # name -> [S, epochs]
     seeds: tuple[int, ...]
     state: TrainState  # everything that further training needs
@@ -98,10 +100,7 @@ def train(
         raise ValueError("fit: resume=True wants a checkpoint_dir.")
     _check_numbers(epochs, batch_size, validation, patience)
     arrays, data_axis = _check_data(learner.model, data, len(seeds))
-    num_samples = arrays.train_x.shape[0 if data_axis is None else 1]
-    num_held_out = round(validation * num_samples) if validation == 0 else max(1, round(validation * num_samples))
-    if num_held_out >= num_samples:
-        raise ValueError(f"fit: validation={validation} leaves none of {num_samples} samples to train on.")
+    sizes = _sizes(arrays, data_axis, validation)
     key = jax.random.key(0) if key is None else key
     check_key("fit", key)
 
@@ -116,7 +115,7 @@ def train(
             "validation": float(validation),
             "patience": None if patience is None else int(patience),
             "learner": describe(learner),
-            "data": {name: fingerprint(a) for name, a in arrays._asdict().items()},
+            "data": {name: fingerprint(a) for name, a in arrays._asdict().items() if a is not None},
             "settings": describe(settings),
         }
         checkpoints = Checkpoints(checkpoint_dir, config, resume)
@@ -124,26 +123,26 @@ def train(
         if done > epochs:
             raise ValueError(f"fit: epochs={epochs}, but the checkpoint in {checkpoint_dir} has {done} already.")
 
-    programs = _programs(learner, batch_size, num_samples, num_held_out, data_axis, place)
-    arrays = place.put(arrays, data_axis)
-    patience = patience if num_held_out else None
+    programs = _programs(learner, batch_size, sizes.static, data_axis, place)
+    arrays, counts = place.put(arrays, data_axis), place.put(sizes.counts, None)
+    patience = patience if sizes.held_out else None
     history: dict[str, np.ndarray] = {}
     shown = progress and jax.process_index() == 0
     with interruptible() as interrupted:
         numbers = place.put(np.asarray(seeds, np.uint32), 0)
-        state, train_rows, held_out = programs.start(place.put(key, None), numbers, place.put(settings, 0))
+        state, *rows = programs.start(place.put(key, None), numbers, place.put(settings, 0), arrays.train_split)
         run = _Run(state, settings, _Stall(np.full(len(seeds), -1), np.zeros(len(seeds), int)))
         if checkpoints is not None:
             run, history = checkpoints.restore(run)
         bar = tqdm(total=epochs, initial=done, unit="epoch", disable=not shown)
         with bar, contextlib.suppress(KeyboardInterrupt):
             while done < epochs and not interrupted():
-                state, *counts = programs.epoch(run.state, place.put(run.settings, 0), arrays, train_rows, held_out)
-                totals, correct = to_host(counts)
+                state, *found = programs.epoch(run.state, place.put(run.settings, 0), arrays, *rows, counts)
+                totals, correct = to_host(found)
                 run = run._replace(state=state)  # the old one is donated
-                metrics = learner.metrics(run.settings, totals, num_samples - num_held_out)
-                if num_held_out:
-                    metrics["validation_accuracy"] = correct.astype(np.float64) / num_held_out
+                metrics = learner.metrics(run.settings, totals, sizes.trained)
+                if sizes.held_out:
+                    metrics["validation_accuracy"] = correct.astype(np.float64) / sizes.held_out
                 stall, stalled = run.stall.advance(correct, patience)
                 state = state._replace(opt_state=learner.after_epoch(state.opt_state, metrics))
                 run = _Run(state, learner.grow(run.settings, stalled), stall)
@@ -158,10 +157,13 @@ def train(
                     callback(Report(done, epochs, metrics, run.state))
             if checkpoints is not None:
                 checkpoints.save(run, history, done, last=True)
-        correct = to_host(programs.test(run.state.params, arrays))
+        test_accuracy = np.full(len(seeds), np.nan)
+        if arrays.test_y is not None:
+            correct = to_host(programs.test(run.state.params, arrays))
+            test_accuracy = correct.astype(np.float64) / arrays.test_y.shape[-1]
     return Result(
         params=run.state.params,
-        test_accuracy=correct.astype(np.float64) / arrays.test_y.shape[-1],
+        test_accuracy=test_accuracy,
         history=history,
         seeds=seeds,
         state=run.state,
@@ -195,8 +197,37 @@ def per_seed(settings: Any, mapped: bool, num_seeds: int) -> Any:
 class _Arrays(NamedTuple):
     train_x: Any
     train_y: Any
-    test_x: Any
-    test_y: Any
+    test_x: Any = None
+    test_y: Any = None
+    train_split: Any = None  # int8 [n]: what each training sample is for; None: drawn
+
+
+class _Sizes(NamedTuple):
+    """How many samples train and how many are held out; ``static`` where programs are compiled for these numbers."""
+
+    trained: int
+    held_out: int
+    static: tuple[int, int] | None
+    counts: tuple[np.int32, np.int32] | None  # else they are arguments of the programs
+
+
+def _sizes(arrays: _Arrays, data_axis: int | None, validation: float) -> _Sizes:
+    num_samples = arrays.train_y.shape[-1]
+    if arrays.train_split is None:
+        held_out = round(validation * num_samples) if validation == 0 else max(1, round(validation * num_samples))
+        if held_out >= num_samples:
+            raise ValueError(f"fit: validation={validation} leaves none of {num_samples} samples to train on.")
+        return _Sizes(num_samples - held_out, held_out, (num_samples, held_out), None)
+    split = np.asarray(arrays.train_split)
+    if data_axis is not None or split.shape != (num_samples,) or split.dtype != np.int8:
+        raise ValueError(
+            f"fit: data.train_split must be int8 ({num_samples},) beside one draw of data, got {split.dtype} "
+            f"{split.shape}."
+        )
+    trained, held_out = (int(np.sum(split == part)) for part in (TRAINS, HELD_OUT))
+    if not trained:
+        raise ValueError(f"fit: data.train_split leaves none of {num_samples} samples to train on.")
+    return _Sizes(trained, held_out, None, (np.int32(trained), np.int32(held_out)))
 
 
 class _Programs(NamedTuple):
@@ -206,31 +237,39 @@ class _Programs(NamedTuple):
 
 
 @functools.lru_cache(maxsize=32)
-def _programs(learner, batch_size, num_samples, num_held_out, data_axis, place) -> _Programs:
-    """Jitted over all seeds: one compile for a whole run, and none for the next run of the same shapes."""
+def _programs(learner, batch_size, sizes, data_axis, place) -> _Programs:
+    """Jitted over all seeds: one compile for a whole run, and none for the next run of the same shapes.
 
-    def start(key, seed, settings):
+    Args:
+      sizes: samples, and how many of them are held out; None: ``train_split`` says so, and programs take the counts.
+    """
+
+    def start(key, seed, settings, split):
         state_key, split_key = jax.random.split(jax.random.fold_in(key, seed))
-        order = jax.random.permutation(split_key, jnp.arange(num_samples, dtype=jnp.int32))
-        held_out, rows = jnp.split(order, [num_held_out])
+        if sizes is None:
+            held_out, rows = (jnp.argsort(split != jnp.int8(part), stable=True) for part in (HELD_OUT, TRAINS))
+        else:
+            order = jax.random.permutation(split_key, jnp.arange(sizes[0], dtype=jnp.int32))
+            held_out, rows = jnp.split(order, [sizes[1]])
         init_key, draw_key, shuffle_key = jax.random.split(state_key, 3)
         params, opt_state = learner.init(settings, init_key, draw_key)
         return TrainState(params, opt_state, shuffle_key, jnp.int32(0)), rows, held_out
 
-    def one_epoch(state, settings, arrays, rows, held_out):
+    def one_epoch(state, settings, arrays, rows, held_out, counts):
         x, y = arrays.train_x, arrays.train_y
-        state, totals = epoch(learner, settings, state, x, y, rows, batch_size, place.batch_axis)
-        if not num_held_out:
+        train_count, held_out_count = (None, None) if counts is None else counts
+        state, totals = epoch(learner, settings, state, x, y, rows, batch_size, place.batch_axis, train_count)
+        if held_out.shape[0] == 0:
             return state, totals, jnp.int32(0)
-        return state, totals, count_correct(learner, state.params, x, y, held_out, place.batch_axis)
+        return state, totals, count_correct(learner, state.params, x, y, held_out, place.batch_axis, held_out_count)
 
     def test(params, arrays):
         rows = jnp.arange(arrays.test_y.shape[0], dtype=jnp.int32)
         return count_correct(learner, params, arrays.test_x, arrays.test_y, rows, place.batch_axis)
 
     return _Programs(
-        start=place.program(start, (None, 0, 0), once=True),
-        epoch=place.program(one_epoch, (0, 0, data_axis, 0, 0), donate=0),
+        start=place.program(start, (None, 0, 0, None), once=True),
+        epoch=place.program(one_epoch, (0, 0, data_axis, 0, 0, None), donate=0),
         test=place.program(test, (0, data_axis)),
     )
 
@@ -271,18 +310,21 @@ def _check_numbers(epochs, batch_size, validation, patience) -> None:
 
 
 def _check_data(model: Model, data, num_seeds: int) -> tuple[_Arrays, int | None]:
-    """The four arrays, and the axis of seeds in them."""
+    """The arrays, and the axis of seeds in them."""
     try:
-        arrays = _Arrays(*(getattr(data, name) for name in _Arrays._fields))
+        arrays = _Arrays(data.train_x, data.train_y, *(getattr(data, name, None) for name in _Arrays._fields[2:]))
     except AttributeError as error:
         raise TypeError(f"fit: data must have train_x, train_y, test_x and test_y: {error}.") from None
+    if (arrays.test_x is None) != (arrays.test_y is None):
+        raise TypeError("fit: data must have both test_x and test_y, or neither.")
     axis = 0 if np.ndim(arrays.train_y) == 2 else None
-    if axis == 0 and any(a.shape[0] != num_seeds for a in arrays):
+    if axis == 0 and any(a.shape[0] != num_seeds for a in arrays[:4] if a is not None):
         raise ValueError(f"fit: data hold {arrays.train_y.shape[0]} draws, for {num_seeds} seeds.")
     params = jax.eval_shape(model.init, jax.random.key(0))
-    for part, x, y in (("training", *arrays[:2]), ("test", *arrays[2:])):
-        for draw in range(1 if axis is None else num_seeds):
+    for part, x, y in (("training", *arrays[:2]), ("test", *arrays[2:4])):
+        for draw in range(0 if x is None else 1 if axis is None else num_seeds):
             x_draw, y_draw = (x, y) if axis is None else (x[draw], y[draw])
             check_inputs(f"fit: {part} data", model, params, x_draw)
             check_labels(f"fit: {part} data", model, x_draw.shape[0], y_draw, None)
-    return arrays._replace(train_y=arrays.train_y.astype(np.int32), test_y=arrays.test_y.astype(np.int32)), axis
+    as_labels = (None if y is None else y.astype(np.int32) for y in (arrays.train_y, arrays.test_y))
+    return arrays._replace(**dict(zip(("train_y", "test_y"), as_labels, strict=True))), axis
