@@ -7,6 +7,7 @@ from bep_jax.export.header import to_c
 from bep_jax.export.model_file import Saved, load, save
 from bep_jax.kernels import bits
 from bep_jax.learning.chain import NetworkSignals, Stats, backward, forward, logits, updates
+from bep_jax.learning.laws import initial_scale
 from bep_jax.learning.optimizer import OptimizerState, optimizer, rescale
 from bep_jax.learning.rule import Limits, Rule, thresholds
 from bep_jax.learning.step import step
@@ -49,6 +50,7 @@ __all__ = [
     "equiangular_frame",
     "fit",
     "forward",
+    "initial_scale",
     "load",
     "logits",
     "mlp",

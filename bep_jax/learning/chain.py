@@ -264,7 +264,8 @@ def _backward(model, limits, params, residuals, scores, y, where) -> tuple[jax.A
     hidden = model.split(params.hidden)
     for i in reversed(range(len(model.layers))):
         layer = model.layers[i]
-        args = (active, limits.gate[i], limits.group_size[i])
+        selection = limits.band[i] if layer.learns == "band" else limits.group_size[i]
+        args = (active, limits.gate[i], selection)
         signals.insert(0, layer.signals(hidden[i], residuals[i], desired, *args))
         if i > 0:
             desired = layer.desired_input(hidden[i], signals[0])

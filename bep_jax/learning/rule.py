@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from bep_jax.learning.laws import usual_gate, usual_group_size
 from bep_jax.network.model import Model
 
 # Keeps decimals such as 0.29 * 100 = 28.999999999999996 on the side of the integer that was meant.
@@ -29,11 +30,13 @@ class Rule:
 
     Args:
       margin: r in (0, 1]; a sample learns while its margin is below r times the last layer's width.
-      gate: ν >= 0; a neuron passes its desired activation down while |z| is at most ν times its fan-in.
+      gate: ν >= 0; a neuron passes its desired activation down while |z| is at most ν times its fan-in K; None for
+        1 / √K.
       group_size: γ, neurons of which at most one learns per sample; one for all layers or one a layer (rnn: state,
-        output). It must divide each width.
+        output). It must divide each width. None for the divisor nearest to a seventh of the width.
       reinforcement: p_r in [0, 1]; how often a weight is pushed away from zero, before scaling by fan-in and error.
       bits: B in 8..16, of the hidden weights, which saturate at ±(2^(B-1) - 1).
+      band: of layers that learn by band: a neuron learns while |z| is below so many times √K, right or wrong.
 
     Raises:
       TypeError: a value has the wrong type.
@@ -45,29 +48,34 @@ class Rule:
     """
 
     margin: float = 0.5
-    gate: float = 0.05
-    group_size: int | tuple[int, ...] = 15
+    gate: float | None = None
+    group_size: int | tuple[int, ...] | None = None
     reinforcement: float = 0.5
     bits: int = 16
+    band: float = 0.5
 
     def __post_init__(self) -> None:
         sizes: Any = self.group_size
         if np.ndim(sizes) == 1:
             object.__setattr__(self, "group_size", tuple(_integer("group_size", g) for g in sizes))
-        else:
+        elif sizes is not None:
             object.__setattr__(self, "group_size", _integer("group_size", sizes))
         object.__setattr__(self, "bits", _integer("bits", self.bits))
-        for name in ("margin", "gate", "reinforcement"):
-            object.__setattr__(self, name, _real(name, getattr(self, name)))
+        for name in ("margin", "gate", "reinforcement", "band"):
+            if name != "gate" or self.gate is not None:
+                object.__setattr__(self, name, _real(name, getattr(self, name)))
         if not 0 < self.margin <= 1:
             raise ValueError(f"Rule: margin must be in (0, 1], got {self.margin}.")
-        if not 0 <= self.gate < math.inf:
-            raise ValueError(f"Rule: gate must be at least 0 and finite, got {self.gate}.")
+        for name in ("gate", "band"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise ValueError(f"Rule: {name} must be at least 0 and finite, got {value}.")
         if not 0 <= self.reinforcement <= 1:
             raise ValueError(f"Rule: reinforcement must be in [0, 1], got {self.reinforcement}.")
         if not 8 <= self.bits <= 16:
             raise ValueError(f"Rule: bits must be in 8..16, got {self.bits}.")
-        if min(self.group_size if isinstance(self.group_size, tuple) else (self.group_size,), default=0) < 1:
+        sizes = self.group_size if isinstance(self.group_size, tuple) else (self.group_size,)
+        if sizes != (None,) and min(sizes, default=0) < 1:
             raise ValueError(f"Rule: group_size must be at least 1 everywhere, got {self.group_size}.")
 
 
@@ -77,6 +85,7 @@ class Limits(NamedTuple):
     margin: jax.Array  # int32 []; a sample is active while its margin is below
     gate: jax.Array  # int32 [L]; a neuron is open while |z| is at most
     group_size: jax.Array  # int32 [L]
+    band: jax.Array  # int32 [L]; where a layer learns by band, a neuron does while |z| is below
     base: jax.Array  # uint32 [M, 2]; p_r sqrt(2 / (π K)) per matrix, the two words of a float64
     draw: jax.Array  # uint32 [M]; a weight is reinforced when 32 random bits are below, at error rate 1
     saturation: jax.Array  # int32 []; |h| is at most
@@ -85,8 +94,8 @@ class Limits(NamedTuple):
 def thresholds(model: Model, rule: Rule) -> Limits:
     """The integers that a rule means for a model.
 
-    margin ceil(r K_L), gate floor(ν K) with K the layer's fan-in (recurrent: the state's width), reinforcement
-    min(floor(2^32 p), 2^32 - 1), computed in float64 with a guard against decimals such as 0.29 * 100.
+    margin ceil(r K_L), gate floor(ν K) with K the layer's fan-in (recurrent: the state's width), band floor(b √K),
+    reinforcement min(floor(2^32 p), 2^32 - 1), computed in float64 with a guard against decimals such as 0.29 * 100.
 
     Args:
       model: a `Model`.
@@ -112,7 +121,10 @@ def thresholds(model: Model, rule: Rule) -> Limits:
         raise TypeError(
             f"thresholds: wanted a Rule, got {type(rule).__name__}; a sweep is thresholds of several rules, stacked."
         )
-    sizes = rule.group_size if isinstance(rule.group_size, tuple) else (rule.group_size,) * len(model.layers)
+    if rule.group_size is None:
+        sizes = tuple(usual_group_size(width) for width in model.widths)
+    else:
+        sizes = rule.group_size if isinstance(rule.group_size, tuple) else (rule.group_size,) * len(model.layers)
     if len(sizes) != len(model.layers):
         raise ValueError(f"thresholds: group_size={sizes} needs one entry for each of {len(model.layers)} layers.")
     for width, size in zip(model.widths, sizes, strict=True):
@@ -123,12 +135,17 @@ def thresholds(model: Model, rule: Rule) -> Limits:
                 f"divisors of {width} are {divisors}."
             )
     most = 2**31 - 1
-    gates = [min(math.floor(rule.gate * layer.gate_fan_in + _GUARD), most) for layer in model.layers]
+    gates = [
+        usual_gate(layer) if rule.gate is None else min(math.floor(rule.gate * layer.gate_fan_in + _GUARD), most)
+        for layer in model.layers
+    ]
+    bands = [min(math.floor(rule.band * math.sqrt(layer.gate_fan_in) + _GUARD), most) for layer in model.layers]
     base = reinforcement_base(rule, model.matrix_shapes)
     return Limits(
         margin=np_to_jax(math.ceil(rule.margin * model.num_outputs - _GUARD), np.int32),
         gate=np_to_jax(gates, np.int32),
         group_size=np_to_jax(sizes, np.int32),
+        band=np_to_jax(bands, np.int32),
         base=np_to_jax(base, np.uint32),
         draw=np_to_jax(draw_thresholds(base, 1.0), np.uint32),
         saturation=np_to_jax(2 ** (rule.bits - 1) - 1, np.int32),

@@ -69,7 +69,7 @@ class Model:
         values = iter(hidden)
         return [tuple(next(values) for _ in layer.matrix_shapes) for layer in self.layers]
 
-    def init(self, key: jax.Array, scale: float = 64.0) -> Params:
+    def init(self, key: jax.Array, scale: float | Sequence[float] = 64.0) -> Params:
         """Draws hidden weights and a classifier.
 
         h = 2 floor(n / 2) + 1 with n ~ N(0, scale²), so h is odd and never 0. The draw compares random bits with an
@@ -77,14 +77,16 @@ class Model:
 
         Args:
           key: a key from ``jax.random.key``.
-          scale: σ > 0, the standard deviation; values are cut to the int16 range. A recurrent matrix with ``patterns``
-            (see `rnn`) is 2 floor(σ c / 2 √P) + 1 instead, c the overlap of two neurons in P random patterns.
+          scale: σ > 0, the standard deviation, one or one for each layer (see `bep_jax.initial_scale`); values are cut
+            to the int16 range. A recurrent matrix with ``patterns`` (see `rnn`) is 2 floor(σ c / 2 √P) + 1 instead, c
+            the overlap of two neurons in P random patterns.
 
         Returns:
           `Params` with int16 hidden weights and the packed `equiangular_frame`.
 
         Raises:
-          ValueError: ``scale`` is not positive.
+          TypeError: ``scale`` is neither a number nor a sequence of numbers.
+          ValueError: ``scale`` is not positive, or there is not one for each layer.
 
         Example:
           >>> params = mlp(num_inputs=6, widths=(4,), num_classes=2).init(jax.random.key(0))
@@ -92,15 +94,31 @@ class Model:
           ((4, 6), dtype('int16'))
         """
         check_key("Model.init", key)
-        if not isinstance(scale, int | float | np.integer | np.floating):
-            raise TypeError(f"Model.init: scale must be a number, got {scale!r}.")
-        if not (scale > 0 and math.isfinite(scale)):
-            raise ValueError(f"Model.init: scale must be positive and finite, got {scale}.")
+        scales = check_scale("Model.init", self, scale)
         classifier_key, *keys = jax.random.split(key, 1 + len(self.matrix_shapes))
         hidden: list[jax.Array] = []
-        for layer, own in zip(self.layers, self.split(keys), strict=True):
-            hidden.extend(layer.init(own, float(scale)))
+        for layer, own, sigma in zip(self.layers, self.split(keys), scales, strict=True):
+            hidden.extend(layer.init(own, sigma))
         return Params(tuple(hidden), equiangular_frame(classifier_key, self.num_classes, self.num_outputs))
+
+
+def check_scale(who: str, model: Model, scale: float | Sequence[float]) -> tuple[float, ...]:
+    """One scale for each layer, or an error that names ``who``.
+
+    Raises:
+      TypeError: ``scale`` is neither a number nor a sequence of numbers.
+      ValueError: one is not positive and finite, or there is not one for each layer.
+    """
+    several = scale if isinstance(scale, Sequence | np.ndarray) and np.ndim(scale) == 1 else None
+    for value in (scale,) if several is None else several:
+        if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+            raise TypeError(f"{who}: scale must be a number, or one for each layer, got {scale!r}.")
+        if not (value > 0 and math.isfinite(value)):
+            raise ValueError(f"{who}: scale must be positive and finite, got {scale}.")
+    scales = (scale,) * len(model.layers) if several is None else tuple(several)
+    if len(scales) != len(model.layers):
+        raise ValueError(f"{who}: scale has {len(scales)} entries, the model {len(model.layers)} layers.")
+    return tuple(map(float, scales))  # type: ignore[arg-type]
 
 
 def check_key(who: str, key: jax.Array) -> None:

@@ -18,10 +18,11 @@ import numpy as np
 from jax import lax
 
 from bep_jax.learning import chain
+from bep_jax.learning.laws import initial_scale
 from bep_jax.learning.optimizer import OptimizerState, optimizer, rescale
 from bep_jax.learning.rule import Limits, Rule, limits_of, next_group_size
 from bep_jax.learning.step import step
-from bep_jax.network.model import Model, Params
+from bep_jax.network.model import Model, Params, check_scale
 from bep_jax.training import loop
 from bep_jax.training.devices import placement
 from bep_jax.training.loop import Report, Result
@@ -38,7 +39,7 @@ def fit(
     key: jax.Array | None = None,
     validation: float = 0.1,
     patience: int | None = 10,
-    scale: float = 64.0,
+    scale: float | Sequence[float] | None = None,
     callbacks: Sequence[Callable[[Report], None]] = (),
     progress: bool = True,
     checkpoint_dir: str | os.PathLike | None = None,
@@ -68,7 +69,7 @@ def fit(
       key: a key from ``jax.random.key``; default ``jax.random.key(0)``.
       validation: fraction of the training samples held out, in [0, 1); 0 for none, and group sizes stay.
       patience: epochs without improvement before group sizes grow; None to keep them.
-      scale: σ of the initial hidden weights.
+      scale: σ of the initial hidden weights, one or one for each layer; None for `bep_jax.initial_scale`.
       callbacks: called with a `Report` after every epoch.
       progress: whether to show a progress bar.
       checkpoint_dir: a folder for a checkpoint, written after epochs (not after each, where they are short) and after
@@ -100,9 +101,12 @@ def fit(
     """
     seeds = loop.check_seeds(seeds)
     limits = limits_of(model, rule)
+    if scale is None:
+        num_steps = np.shape(data.train_x)[-2] if model.recurrent and hasattr(data, "train_x") else None
+        scale = initial_scale(model, batch_size, num_steps)
     place = placement(mesh, len(seeds))
     return loop.train(
-        BinaryLearner(model, float(scale), place.batch_axis),
+        BinaryLearner(model, check_scale("fit", model, scale), place.batch_axis),
         loop.per_seed(limits, limits.margin.ndim == 1, len(seeds)),
         data,
         epochs=epochs,
@@ -125,12 +129,12 @@ class BinaryLearner:
 
     Args:
       model: a `Model`.
-      scale: σ of the initial hidden weights.
+      scale: σ of the initial hidden weights, one or one for each layer; None for `bep_jax.initial_scale`.
       batch_axis: the mapped axis that every mini-batch is split over, if it is.
     """
 
     model: Model
-    scale: float = 64.0
+    scale: float | tuple[float, ...] = 64.0
     batch_axis: str | None = field(default=None, repr=False)  # changes no bit
 
     def init(self, limits: Limits, init_key: jax.Array, draw_key: jax.Array) -> tuple[Any, OptimizerState]:

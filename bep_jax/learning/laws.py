@@ -1,0 +1,69 @@
+"""Settings that follow from shapes: the initial scale, the gate, the group size.
+
+A hidden layer learns features only if its first steps do not flip most of its weights, so the scale of the start grows
+with the number of updates that a step adds up: samples times tied positions. About half of the neurons should pass an
+error down, whatever the fan-in, and one neuron in each of a few groups should learn.
+
+Axis letters: K fan-in, N neurons, B batch, M tied positions, T time steps.
+Source: measured; the page "Choosing settings" of the documentation has the figures.
+"""
+
+import math
+
+from bep_jax.kernels.checks import check_count
+from bep_jax.network.layers.layer import Layer
+from bep_jax.network.model import Model
+
+_UPDATES = 0.64  # σ over samples times positions
+_LEAST, _MOST = 64.0, 8192.0  # of σ; above, weights meet the ends of int16
+
+
+def initial_scale(model: Model, batch_size: int, num_steps: int | None = None) -> tuple[float, ...]:
+    """The scale σ that hidden weights start with, by layer: 0.64 B M, at least 64 and at most 8192.
+
+    Args:
+      model: a `Model`.
+      batch_size: B, samples that a step learns from.
+      num_steps: T, the time steps of a sample, for a recurrent model.
+
+    Returns:
+      σ of each layer, for `Model.init`.
+
+    Raises:
+      TypeError: ``batch_size`` is not an integer.
+      ValueError: it is below 1, or a recurrent model wants ``num_steps``.
+
+    Example:
+      >>> from bep_jax.network.model import mlp, rnn
+      >>> initial_scale(mlp(num_inputs=784, widths=(525, 525), num_classes=10), batch_size=200)
+      (128.0, 128.0)
+      >>> cell = rnn(num_inputs=28, state_width=35, output_width=15, num_classes=10)
+      >>> initial_scale(cell, batch_size=100, num_steps=28)
+      (1792.0, 64.0)
+    """
+    batch_size = check_count(batch_size, "batch_size", "initial_scale")
+    if model.recurrent and num_steps is None:
+        raise ValueError("initial_scale: a recurrent model wants num_steps, the time steps of a sample.")
+    return tuple(min(max(_UPDATES * batch_size * layer.positions(num_steps), _LEAST), _MOST) for layer in model.layers)
+
+
+def usual_gate(layer: Layer) -> int:
+    """The gate threshold on \\|z\\|, floor(√K): ν = 1 / √K.
+
+    Example:
+      >>> from bep_jax.network.layers.dense import Dense
+      >>> usual_gate(Dense(784, 525))
+      28
+    """
+    return math.isqrt(layer.gate_fan_in)
+
+
+def usual_group_size(width: int) -> int:
+    """The divisor of a width that is nearest, as a ratio, to a seventh of it.
+
+    Example:
+      >>> [usual_group_size(width) for width in (35, 105, 255, 525, 1035)]
+      [5, 15, 51, 75, 115]
+    """
+    divisors = (d for d in range(1, width + 1) if width % d == 0)
+    return min(divisors, key=lambda d: (abs(math.log(7 * d / width)), d))

@@ -1,0 +1,45 @@
+"""Settings that follow from shapes."""
+
+import jax
+import pytest
+
+import bep_jax as bep
+from bep_jax.learning import laws
+
+
+def test_scale_grows_with_samples_times_positions():
+    model = bep.mlp(num_inputs=784, widths=(525, 255), num_classes=10)
+    assert bep.initial_scale(model, 100) == (64.0, 64.0)
+    assert bep.initial_scale(model, 400) == (256.0, 256.0)
+    cell = bep.rnn(num_inputs=28, state_width=35, output_width=15, num_classes=10)
+    assert bep.initial_scale(cell, 100, num_steps=28) == (1792.0, 64.0)
+    assert bep.initial_scale(cell, 10**6, num_steps=1000) == (8192.0, 8192.0)
+
+
+@pytest.mark.parametrize("args, message", [((0,), "at least 1"), ((10,), "wants num_steps")])
+def test_scale_says_what_it_wants(args, message):
+    cell = bep.rnn(num_inputs=28, state_width=35, output_width=15, num_classes=10)
+    with pytest.raises(ValueError, match=f"initial_scale: .*{message}"):
+        bep.initial_scale(cell, *args)
+
+
+def test_model_takes_one_scale_a_layer():
+    model, key = bep.mlp(num_inputs=40, widths=(20, 10), num_classes=3), jax.random.key(0)
+    both = model.init(key, (64.0, 8.0))
+    assert (both.hidden[0] == model.init(key, 64.0).hidden[0]).all()
+    assert (both.hidden[1] == model.init(key, 8.0).hidden[1]).all()
+    with pytest.raises(ValueError, match="scale has 3 entries, the model 2 layers"):
+        model.init(key, (1.0, 2.0, 3.0))
+
+
+@pytest.mark.parametrize("width", [1, 2, 7, 31, 33, 101, 525, 1035, 2070])
+def test_group_size_divides(width):
+    assert width % laws.usual_group_size(width) == 0
+
+
+def test_rule_without_numbers_means_the_laws():
+    model = bep.mlp(num_inputs=784, widths=(525, 1035), num_classes=10)
+    limits = bep.thresholds(model, bep.Rule())
+    assert limits.gate.tolist() == [28, 22]
+    assert limits.group_size.tolist() == [75, 115]
+    assert limits.band.tolist() == [14, 11]
