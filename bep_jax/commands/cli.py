@@ -3,10 +3,13 @@
 import dataclasses
 import importlib
 import importlib.util
+import io
 import os
 import re
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
+from importlib import metadata
 from typing import Annotated, Any, Union
 
 import tyro
@@ -46,20 +49,19 @@ def main(args: Sequence[str] | None = None) -> int:
       after Ctrl-C. A mistake is one line on stderr; anything else that goes wrong is a traceback.
     """
     args = list(sys.argv[1:] if args is None else args)
+    _settle_streams()
     try:
-        command = tyro.cli(
-            _commands(args),
-            prog="python -m bep_jax",
-            description=_DESCRIPTION,
-            args=args,
-            config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
-        )
-        command.run()
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            _read(args).run()
     except KeyboardInterrupt as interrupt:
         print("; ".join(["interrupted", *map(str, interrupt.args)]), file=sys.stderr)
         return 130
     except BrokenPipeError:  # whoever read our output, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except MemoryError as error:
+        print(f"error: out of memory: {error}", file=sys.stderr)
         return 1
     except (ValueError, TypeError, ImportError, OSError) as error:
         # Errors meant for users begin with the function that they called, `fit: epochs must ...`.
@@ -73,9 +75,55 @@ def main(args: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _commands(args: Sequence[str]) -> Any:
+def _read(args: Sequence[str]) -> Any:
+    """The command that is called, with its flags."""
+    if args[:1] == ["--version"]:
+        return _Version()
+    command = _parsed(args, COMMANDS)
+    if isinstance(command, Train) and command.output.resume:
+        # Read again with the stored flags for defaults, so that a flag that is given is given, whatever its value.
+        command = _parsed(args, {**COMMANDS, "train": command.recalled()})
+    return command
+
+
+def _parsed(args: Sequence[str], commands: Mapping[str, Any]) -> Any:
+    return tyro.cli(
+        _choice(args, commands),
+        prog="python -m bep_jax",
+        description=_DESCRIPTION,
+        args=args,
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
+    )
+
+
+def _settle_streams() -> None:
+    """Makes standard output and error something that can always be written to."""
+    # Where 1 or 2 is closed, the next file to be opened would get its number, and what is printed.
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(handle)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (for as long as we live)
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal or a log that is not UTF-8
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
+    print(f"warning: {message}", file=sys.stderr)
+
+
+class _Version:
+    """What ``--version`` prints."""
+
+    def run(self) -> None:
+        print(f"bep_jax {metadata.version('bep_jax')}", flush=True)
+
+
+def _choice(args: Sequence[str], commands: Mapping[str, Any]) -> Any:
     """The type that tyro reads: one dataclass a command. Those of `bep_jax.reproduce` are imported when called."""
-    commands: dict[str, Any] = dict(COMMANDS)
+    commands = dict(commands)
     if importlib.util.find_spec("bep_jax.reproduce.all") is not None:
         commands["reproduce"] = _reproduce() if args[:1] == ["reproduce"] else _Reproduce
     return _one_of(commands)
@@ -103,6 +151,12 @@ def _reproduce() -> type:
 
 
 def _one_of(commands: Mapping[str, Any]) -> Any:
+    """A union of commands: types, or one with defaults of its own."""
+    choices = [
+        Annotated[command, tyro.conf.subcommand(name)]
+        if isinstance(command, type)
+        else Annotated[type(command), tyro.conf.subcommand(name, default=command)]
+        for name, command in commands.items()
+    ]
     # A union of one type is that type, and no subcommand: None, which is not shown, keeps it one.
-    choices = [Annotated[command, tyro.conf.subcommand(name)] for name, command in commands.items()]
-    return Union[tuple([*choices, Annotated[None, tyro.conf.Suppress]])]  # noqa: UP007 (`|` wants them one by one)  # noqa: UP007
+    return Union[tuple([*choices, Annotated[None, tyro.conf.Suppress]])]  # noqa: UP007 (`|` wants them one by one)

@@ -18,13 +18,13 @@ from bep_jax.baselines import methods
 from bep_jax.baselines.local_rule import usual_group_size
 from bep_jax.commands.flags import Data, Network, Output, Plan, RuleFlags, Training, make_plan
 from bep_jax.data.datasets import Dataset
-from bep_jax.files import plots, runs
+from bep_jax.files import atomic, folders, plots, runs
 from bep_jax.learning.rule import Rule
 from bep_jax.network.model import Model
 from bep_jax.training import memory
 from bep_jax.training.loop import Result
 
-TABLE, PICTURE = "table.md", "curves.png"
+TABLE = "table.md"
 # r of the local rule, where the flags do not say: the one that was published with it.
 _LOCAL_MARGIN = 0.25
 _HEADER = ("method", "test accuracy", "s an epoch", "state, MB", "peak, MB", "bits a weight", "settings")
@@ -63,8 +63,12 @@ class Compare:
         plan = make_plan(self.data, self.network, self.rule, self.training)
         names = self._methods(plan)
         output = self.output
-        with runs.reserved(output.out, output.name, f"compare-{plan.slug}", output.overwrite) as folder:
-            self._compare(plan, names, folder)
+        if output.json is not None and output.json.is_dir():
+            raise ValueError(f"compare: --json wants a file, got the folder {output.json}.")
+        with folders.reserved(
+            output.out, output.name, f"compare-{plan.slug}", who="compare", overwrite=output.overwrite
+        ) as place:
+            self._compare(plan, names, place.folder)
 
     def _methods(self, plan: Plan) -> tuple[str, ...]:
         known = tuple(name for name in methods.TITLES if plan.kind == "mlp" or name != "local-rule")
@@ -167,17 +171,22 @@ class Compare:
             "methods": records,
             **runs.environment(),
         }
-        contents = {
-            "result.json": runs.json_text(result),
-            TABLE: _table(records),
-            **{f"history-{name}.csv": runs.history_csv(seeds, history) for name, history in histories.items()},
+        contents: dict[str, bytes | None] = {
+            **{path.name: None for path in folder.glob("history-*.csv")},  # of the run that this one replaces
+            **{f"history-{name}.csv": runs.history_csv(seeds, history).encode() for name, history in histories.items()},
+            TABLE: _table(records).encode(),
         }
-        picture = plots.comparison(
-            {methods.TITLES[name]: history for name, history in histories.items()},
-            {methods.TITLES[record["method"]]: record["test_accuracy"] for record in records},
-            title=f"{plan.dataset}, {plan.title}",
+        picture = plots.attempted(
+            runs.CURVES,
+            lambda: plots.comparison(
+                {methods.TITLES[name]: history for name, history in histories.items()},
+                {methods.TITLES[record["method"]]: record["test_accuracy"] for record in records},
+                title=f"{plan.dataset}, {plan.title}",
+            ),
         )
-        runs.replace_together(folder, {name: text.encode() for name, text in contents.items()} | {PICTURE: picture})
+        atomic.replace_together(folder, contents | {runs.CURVES: picture, runs.RESULT: runs.json_bytes(result)})
+        if self.output.json is not None:
+            runs.write_json(self.output.json, result)
         print(f"\n{_table(records)}\nwrote {folder}/", flush=True)
 
 

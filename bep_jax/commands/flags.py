@@ -8,7 +8,6 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import tyro
 from tyro.conf import arg
 
 from bep_jax.data import datasets
@@ -71,7 +70,7 @@ class Network:
     patterns: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: independent weights)")] = None
     """rnn: start the recurrent weights as the Hebbian matrix of so many random patterns; a fifth of the state's width
     helps long sequences, with --scale 2048."""
-    gated_update: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    gated_update: bool = False
     """rnn: a neuron learns only from time steps at which it passes errors down."""
 
 
@@ -125,20 +124,25 @@ class Output:
     """What is written."""
 
     out: Annotated[Path, arg(metavar="DIR")] = Path("runs")
-    """Folder of all runs; this one goes to DIR/<name>/: result.json, history.csv, curves.png,
-    model.safetensors, and what --resume needs."""
+    """Folder of all runs; this one goes to DIR/<name>/: results, histories, curves, and what else a command leaves."""
     name: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: data, model, widths and time)")] = (
         None
     )
     """Name of this run."""
-    overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    overwrite: bool = False
     """Allow a run of this name to be replaced."""
-    resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Go on with the run of this name, interrupted or not, with its flags; --epochs may be larger."""
     json: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(optional)")] = None
     """Write result.json to this file, too."""
     progress: bool = True
     """Whether to show a progress bar."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainOutput(Output):
+    """What is written, and whether it goes on."""
+
+    resume: bool = False
+    """Go on with the run of this name, interrupted or not, with its flags; --epochs may be larger."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-import tyro
 from tyro.conf import arg
 
 from bep_jax.data.encode import Composition, Encoder, Expansion, Thermometer
@@ -26,9 +25,9 @@ class Predict:
     input: Annotated[Path, arg(metavar="FILE")]
     """Samples: an array (.npy), features (.csv), time series (.ts), or images in an idx file (any other name,
     also .gz)."""
-    output: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: standard output)")] = None
+    out: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: standard output)")] = None
     """Where to write."""
-    ensemble: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    ensemble: bool = False
     """Let all networks of the file vote: their scores are summed."""
     network: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the first, 0)")] = None
     """Which network of the file, where it holds one a seed."""
@@ -43,8 +42,8 @@ class Predict:
         """
         if self.ensemble and self.network is not None:
             raise ValueError("predict: give --ensemble or --network, not both.")
-        if self.output is not None:
-            _check_output(self.output, "predict: --output")
+        if self.out is not None:
+            _check_output(self.out, "predict: --out")
         saved = load(self.model)
         x = read_samples(self.input, saved, self.window)
         found = np.argmax(scores(saved, x, None if self.ensemble else self.network or 0), axis=1)
@@ -52,10 +51,7 @@ class Predict:
         text = "".join(f"{names[i]}\n" for i in found.tolist())
         if not self.ensemble and self.network is None:
             _say_which(saved, "predict", "; --ensemble takes all of them")
-        if self.output is None:
-            print(text, end="", flush=True)
-        else:
-            atomic.write_atomic(self.output, text.encode())
+        _write(text, self.out)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -108,15 +104,20 @@ class Export:
         header = to_c(one.model, one.params, one.encoder, prefix=self.prefix)
         if self.network is None:
             _say_which(saved, "export", "; --network takes another")
-        if self.out is None:
-            print(header, end="", flush=True)
-        else:
-            atomic.write_atomic(self.out, header.encode())
+        _write(header, self.out)
 
 
 def _check_output(path: Path, who: str) -> None:
     if path.is_dir() or not path.parent.is_dir():
         raise ValueError(f"{who} wants a file in a folder that exists, got {path}.")
+
+
+def _write(text: str, out: Path | None) -> None:
+    """To standard output, or in UTF-8 to a file."""
+    if out is None:
+        print(text, end="", flush=True)
+    else:
+        atomic.write_output(out, text.encode())
 
 
 def _say_which(saved: Saved, who: str, others: str) -> None:

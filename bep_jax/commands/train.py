@@ -1,10 +1,12 @@
 """The command ``python -m bep_jax train``: one run, its folder and its report.
 
-A run's folder holds, from its first epoch on, its flags and a checkpoint, by which ``--name NAME --resume`` goes on.
+A run's folder holds its flags from its first moment on and a checkpoint from its first epoch on, by which
+``--name NAME --resume`` goes on.
 """
 
 import dataclasses
 import json
+import os
 import shlex
 import sys
 import time
@@ -15,12 +17,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from bep_jax.commands.flags import Data, Network, Output, Plan, RuleFlags, Training, make_plan
+from bep_jax.commands.flags import Data, Network, Plan, RuleFlags, Training, TrainOutput, make_plan
+from bep_jax.data import datasets
 from bep_jax.data.datasets import Dataset
 from bep_jax.export import model_file
 from bep_jax.export.model_file import Saved
 from bep_jax.export.predict import scores
-from bep_jax.files import plots, runs
+from bep_jax.files import atomic, folders, plots, runs
 from bep_jax.network.model import Model
 from bep_jax.reproduce import paper
 from bep_jax.training import checkpoint
@@ -42,7 +45,7 @@ class Train:
     network: Network = field(default_factory=Network)
     rule: RuleFlags = field(default_factory=RuleFlags)
     training: Training = field(default_factory=Training)
-    output: Output = field(default_factory=Output)
+    output: TrainOutput = field(default_factory=TrainOutput)
 
     def run(self) -> None:
         """Trains, prints and writes.
@@ -53,35 +56,47 @@ class Train:
         """
         started, begun = time.strftime("%Y-%m-%dT%H:%M:%S%z"), time.perf_counter()
         output = self.output
-        command = self._recalled() if output.resume else self
-        plan = make_plan(command.data, command.network, command.rule, command.training)
+        plan = make_plan(self.data, self.network, self.rule, self.training)
         if output.json is not None and output.json.is_dir():
             raise ValueError(f"train: --json wants a file, got the folder {output.json}.")
-        with runs.reserved(output.out, output.name, plan.slug, output.overwrite or output.resume) as folder:
-            command._train(plan, folder, started, begun)
+        with folders.reserved(
+            output.out,
+            output.name,
+            plan.slug,
+            who="train",
+            overwrite=output.overwrite,
+            resume=output.resume,
+            first={folders.FLAGS: runs.json_bytes(self._groups())},
+        ) as place:
+            self._train(plan, place, started, begun)
 
-    def _recalled(self) -> "Train":
-        """This command, with the flags of the run that it resumes wherever none is given."""
+    def recalled(self) -> "Train":
+        """The flags of the run that this command resumes, to be overruled by those that are given.
+
+        Raises:
+          ValueError: it is not said which run, or its flags do not read.
+          FileNotFoundError: it is not there.
+          FileExistsError: it cannot go on.
+        """
         output = self.output
         if output.name is None or output.overwrite:
             raise ValueError("train: --resume wants the --name of a run, and no --overwrite.")
-        folder = output.out / output.name
-        if not (folder / checkpoint.FILE).exists():
-            if (folder / runs.RESULT).exists():
-                raise FileExistsError(f"train: {folder} has no checkpoint to go on from; choose another --name.")
-            print(f"train: no checkpoint in {folder} yet, starting afresh", file=sys.stderr)
-        path = folder / runs.FLAGS
+        path = folders.flags_of(folders.find(output.out, output.name, "train"))
         if not path.exists():
-            return self
+            raise FileExistsError(f"train: {path.parent} has no {path.name} to go on from; choose another --name.")
+        if not (path.parent / checkpoint.FILE).exists():
+            if (path.parent / runs.RESULT).exists():
+                raise FileExistsError(f"train: {path.parent} has no checkpoint to go on from; choose another --name.")
+            print(f"train: no checkpoint in {path.parent} yet, starting afresh", file=sys.stderr)
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))
-            groups = {name: _filled(getattr(self, name), stored[name]) for name in _GROUPS}
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            groups = {name: _group(type(getattr(self, name)), stored[name]) for name in _GROUPS}
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise ValueError(f"train: {path} is damaged, or of another bep_jax ({error}).") from error
-        return dataclasses.replace(self, **groups)
+        return Train(**groups)
 
-    def _train(self, plan: Plan, folder: Path, started: str, begun: float) -> None:
-        training = self.training
+    def _train(self, plan: Plan, place: folders.Place, started: str, begun: float) -> None:
+        folder, training = place.folder, self.training
         data = plan.load()
         model, rule = plan.model(data), plan.rule
         batch_size = plan.batch_size(data)
@@ -95,15 +110,11 @@ class Train:
             f"batches of {batch_size}",
             flush=True,
         )
-        if self.output.overwrite:
-            (folder / checkpoint.FILE).unlink(missing_ok=True)
-        if not (folder / checkpoint.FILE).exists():
-            self._keep_flags(folder)
         ends: list[float] = []
 
         def after_epoch(report: Report) -> None:
             if not ends:  # these flags went on from the checkpoint that was there
-                self._keep_flags(folder)
+                atomic.write_atomic(place.work / folders.FLAGS, runs.json_bytes(self._groups()))
             ends.append(time.perf_counter())
 
         result = fit(
@@ -119,7 +130,7 @@ class Train:
             scale=training.scale,
             callbacks=[after_epoch],
             progress=self.output.progress,
-            checkpoint_dir=folder,
+            checkpoint_dir=place.work,
             resume=self.output.resume,
         )
         fitted = time.perf_counter()
@@ -171,36 +182,41 @@ class Train:
             print(_comparison(accuracy, together, epochs, reported), flush=True)
         print(f"wrote {folder}/" + (f" and {self.output.json}" if self.output.json else ""), flush=True)
         if interrupted:
-            out = "" if self.output.out == Output.out else f" --out {shlex.quote(str(self.output.out))}"
-            again = f"python -m bep_jax train{out} --name {shlex.quote(folder.name)} --resume"
+            out = "" if self.output.out == TrainOutput.out else f" --out {shlex.quote(str(self.output.out))}"
+            name = f"{'=' if folder.name.startswith('-') else ' '}{shlex.quote(folder.name)}"
+            again = f"python -m bep_jax train{out} --name{name} --resume"
             raise KeyboardInterrupt(f"go on with: {again}")
 
-    def _keep_flags(self, folder: Path) -> None:
-        runs.write_json(folder / runs.FLAGS, {name: dataclasses.asdict(getattr(self, name)) for name in _GROUPS})
+    def _groups(self) -> dict[str, Any]:
+        """The flags as JSON holds them, for whoever resumes the run, in whatever folder that is."""
+        groups = {name: dataclasses.asdict(getattr(self, name)) for name in _GROUPS}
+        if self.data.data_dir is not None:
+            groups["data"]["data_dir"] = os.path.abspath(self.data.data_dir)
+        if self.data.dataset not in datasets.NAMES and os.path.isfile(self.data.dataset):
+            groups["data"]["dataset"] = os.path.abspath(self.data.dataset)
+        return groups
 
     def _picture(self, plan: Plan, result: Result, reported: paper.Reported | None) -> bytes | None:
-        try:
-            return plots.curves(
+        return plots.attempted(
+            runs.CURVES,
+            lambda: plots.curves(
                 result.history,
                 title=f"{plan.dataset}, {plan.title}",
                 layers=plan.layers,
                 test_accuracy=result.test_accuracy,
                 paper=reported and reported.accuracy / 100,
-            )
-        except Exception as error:  # whatever it is, hours of training are not lost for a picture
-            print(f"no {runs.CURVES}: {error}", file=sys.stderr)
-            return None
+            ),
+        )
 
 
-def _filled(given: Any, stored: dict[str, Any]) -> Any:
-    """A group of flags, those that are as by default taken from ``stored``."""
-    default = type(given)()
-    changes = {name: value for name, value in stored.items() if getattr(given, name) == getattr(default, name)}
-    # What JSON has no type for.
-    changes = {name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()}
-    if changes.get("data_dir") is not None:
-        changes["data_dir"] = Path(changes["data_dir"])
-    return dataclasses.replace(given, **changes)
+def _group(kind: type, stored: dict[str, Any]) -> Any:
+    """A group of flags, with the types that JSON does not have."""
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
+    }
+    if values.get("data_dir") is not None:
+        values["data_dir"] = Path(values["data_dir"])
+    return kind(**values)
 
 
 def _ensemble_accuracy(model: Model, result: Result, data: Dataset) -> float | None:

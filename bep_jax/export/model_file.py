@@ -85,7 +85,7 @@ def save(
         raise IsADirectoryError(f"save: wanted a file, got the folder {path}.")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"save: there is no folder {path.parent} for {path.name}.")
-    atomic.write_atomic(path, content)
+    atomic.write_output(path, content)
 
 
 def load(path: str | os.PathLike) -> Saved:

@@ -4,7 +4,8 @@ Axis letters: S seeds, L layers.
 """
 
 import io
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +15,20 @@ from bep_jax.files import runs
 _INSTALL = 'pip install "bep_jax[plot]"'
 _TRAINING, _VALIDATION, _TEST, _PAPER, _GREY = "#4477aa", "#cc6677", "#222222", "#228833", "#666666"
 _LAYERS = ("#4477aa", "#ee7733", "#228833", "#aa3377", "#009988", "#cc3311")
+
+
+def attempted(name: str, draw: Callable[[], bytes]) -> bytes | None:
+    """What ``draw`` draws; None and a word on stderr where that fails: no hours of training are lost for a picture.
+
+    Example:
+      >>> attempted("curves.png", lambda: b"PNG")
+      b'PNG'
+    """
+    try:
+        return draw()
+    except Exception as error:
+        print(f"no {name}: {error}", file=sys.stderr)
+        return None
 
 
 def curves(

@@ -1,4 +1,4 @@
-"""A run's folder: results, history, curves and model, written together or not at all.
+"""What is in a run's folder: results, history, curves and model, written together or not at all.
 
 Axis letters: S seeds.
 """
@@ -11,8 +11,7 @@ import os
 import platform
 import re
 import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -23,82 +22,6 @@ import numpy as np
 from bep_jax.files import atomic
 
 RESULT, HISTORY, CURVES, MODEL = "result.json", "history.csv", "curves.png", "model.safetensors"
-FLAGS = "flags.json"  # what a run was called with, for those who resume it
-
-
-@contextlib.contextmanager
-def reserved(out: str | os.PathLike, name: str | None, usual: str, overwrite: bool = False) -> Iterator[Path]:
-    """The folder of a run while it lasts: `reserve`, and `release` at the end.
-
-    Args:
-      out, name, overwrite: as for `reserve`.
-      usual: begins the name of a run that was given none; the time follows and, where that is taken, a number.
-
-    Example:
-      >>> import tempfile
-      >>> with tempfile.TemporaryDirectory() as out, reserved(out, None, "digits") as folder:
-      ...     folder.name.startswith("digits-2"), folder.is_dir()
-      (True, True)
-    """
-    if name is None:
-        folder = reserve_next(out, f"{usual}-{time.strftime('%Y%m%d-%H%M%S')}")
-    else:
-        folder = reserve(out, name, overwrite)
-    try:
-        yield folder
-    finally:
-        release(folder)
-
-
-def reserve(out: str | os.PathLike, name: str, overwrite: bool = False) -> Path:
-    """Makes the folder ``out/name`` for a run.
-
-    Args:
-      out: the folder of all runs; made if need be.
-      name: of this run, one part of a path.
-      overwrite: whether there may be a run of this name; it stays as it is until `save`.
-
-    Returns:
-      The folder; `release` it if nothing came of the run.
-
-    Raises:
-      FileExistsError: there is one, and ``overwrite`` is False.
-      ValueError: ``name`` is not one part of a path.
-
-    Example:
-      >>> import tempfile
-      >>> with tempfile.TemporaryDirectory() as out:
-      ...     reserve(out, "first").name
-      'first'
-    """
-    if not re.fullmatch(r"[^/\\\0]+", name) or name in (".", ".."):
-        raise ValueError(f"reserve: a run's name must be one part of a path, got {name!r}.")
-    folder = Path(out) / name
-    if folder.exists() and (not overwrite or not folder.is_dir()):
-        hint = "choose another --name, or --overwrite it" if folder.is_dir() else "it is not a folder"
-        raise FileExistsError(f"reserve: {folder} exists already; {hint}.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    # Without exist_ok, so that of two processes that start at once only one gets the name.
-    folder.mkdir(exist_ok=overwrite)
-    return folder
-
-
-def reserve_next(out: str | os.PathLike, name: str) -> Path:
-    """As `reserve`; a name that is taken gets a number: ``name-2``, ``name-3`` and so on."""
-    number = 1
-    while True:
-        try:
-            return reserve(out, name if number == 1 else f"{name}-{number}")
-        except FileExistsError:
-            number += 1
-
-
-def release(folder: Path) -> None:
-    """Removes the folder if nothing came of the run: there is nothing in it but flags."""
-    with contextlib.suppress(OSError):
-        if [path.name for path in folder.iterdir()] == [FLAGS]:
-            (folder / FLAGS).unlink()
-        folder.rmdir()
 
 
 def save(
@@ -112,35 +35,31 @@ def save(
     """Writes a run, over the one that is there: complete, or the old one stays (a full disk, a stopped process).
 
     Args:
-      folder: from `reserve`.
+      folder: of `folders.reserved`.
       result: what `json_text` takes.
       seeds: S of them.
       history: name -> ``[S, epochs]``.
       curves: a picture in PNG, or None for none.
       model: from `model_file.to_bytes`, or None for none.
     """
-    contents = {HISTORY: history_csv(seeds, history).encode(), RESULT: json_text(result).encode()}
-    extra = {CURVES: curves, MODEL: model}
-    replace_together(folder, contents | {name: content for name, content in extra.items() if content is not None})
-    for name, content in extra.items():
-        if content is None:
-            (folder / name).unlink(missing_ok=True)  # of another run
-
-
-def replace_together(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Writes several files, all of them in full before the first is put under its name."""
-    with atomic.scratch(folder) as temporary:
-        for name, content in contents.items():
-            atomic.write_atomic(temporary / name, content)
-        for name in contents:
-            os.replace(temporary / name, folder / name)
+    contents = {CURVES: curves, MODEL: model, HISTORY: history_csv(seeds, history).encode()}
+    atomic.replace_together(folder, contents | {RESULT: json_bytes(result)})
 
 
 def write_json(path: str | os.PathLike, value: Mapping[str, Any]) -> None:
-    """Writes a JSON file that is complete or as it was before; makes its folder if need be."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    atomic.write_atomic(path, json_text(value).encode())
+    """Writes a JSON file that a user named, complete or as it was before; makes its folder if need be."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    atomic.write_output(path, json_bytes(value))
+
+
+def json_bytes(value: Mapping[str, Any]) -> bytes:
+    r"""`json_text` in UTF-8; names of files that are no text, which Python holds as lone surrogates, are escaped.
+
+    Example:
+      >>> json_bytes({"data_dir": "\udcff"})
+      b'{\n  "data_dir": "\\udcff"\n}\n'
+    """
+    return re.sub(r"[\ud800-\udfff]", lambda m: f"\\u{ord(m[0]):04x}", json_text(value)).encode()
 
 
 def json_text(value: Mapping[str, Any]) -> str:

@@ -5,7 +5,6 @@ matplotlib is imported when a picture is drawn.
 
 import dataclasses
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,11 +27,10 @@ def write(out: Path, *, flags: Any, table: str, picture: Callable[[], bytes]) ->
     runs.write_json(out / PROTOCOL, {"command": type(flags).__name__.lower(), "settings": protocol})
     atomic.write_atomic(out / TABLE, (table.rstrip() + "\n").encode())
     written = [TABLE, PROTOCOL]
-    try:
-        atomic.write_atomic(out / PICTURE, picture())
+    drawn = plots.attempted(PICTURE, picture)
+    if drawn is not None:
+        atomic.write_atomic(out / PICTURE, drawn)
         written.append(PICTURE)
-    except Exception as error:  # whatever it is, the numbers matter more
-        print(f"no {PICTURE}: {error}", file=sys.stderr)
     print(f"\n{table.rstrip()}\n\nwrote {', '.join(os.fspath(out / name) for name in written)}", flush=True)
 
 

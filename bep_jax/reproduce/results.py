@@ -6,6 +6,7 @@ work on one file; a line that a stopped process left unfinished is cut off befor
 """
 
 import contextlib
+import errno
 import json
 import os
 import sys
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bep_jax.files import runs
+from bep_jax.files import atomic, runs
 
 try:
     import fcntl
@@ -83,19 +84,21 @@ class Results:
         content = text.encode()
         handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
         try:
-            with _locked(handle):
+            with atomic.naming(self.path), _locked(handle):
                 size = _repair(handle)
                 try:
                     written = os.write(handle, content)
                     if written != len(content):
-                        raise OSError(f"wrote {written} of {len(content)} bytes; the disk may be full")
-                    os.fsync(handle)
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                    synced = atomic.sync(handle)
                 except BaseException:
                     os.ftruncate(handle, size)
                     raise
         finally:
             os.close(handle)
         self.refresh()
+        if not synced:
+            atomic.warn_not_synced(self.path)
 
     def _add(self, line: bytes) -> None:
         try:

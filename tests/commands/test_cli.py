@@ -11,6 +11,7 @@ import subprocess
 import sys
 import types
 
+import jax
 import numpy as np
 import pytest
 
@@ -149,7 +150,7 @@ def test_what_a_run_holds(small, tmp_path, capsys):
         epochs=3,
         batch_size=32,
         seeds=2,
-        key=bep.loop.jax.random.key(4),
+        key=jax.random.key(4),
         patience=1,
         scale=8.0,
         progress=False,
@@ -211,10 +212,9 @@ def test_ctrl_c_writes_what_there_is_and_resume_goes_on(small, monkeypatch, tmp_
 
     monkeypatch.setattr(train, "fit", fit)
     args = ["train", "--epochs", "4", "--seeds", "1", "--widths", "15", "--gate", "0.3", "--out", "my runs"]
-    assert cli.main([*args, "--name", "long", "--json", "j.json", "--resume"]) == 130
+    assert cli.main([*args, "--name", "long", "--json", "j.json"]) == 130
     out, err = capsys.readouterr()
     assert "after 2 epochs" in out
-    assert "train: no checkpoint in my runs/long yet, starting afresh" in err
     assert err.rstrip().endswith(
         "interrupted; go on with: python -m bep_jax train --out 'my runs' --name long --resume"
     )
@@ -235,9 +235,16 @@ def test_ctrl_c_writes_what_there_is_and_resume_goes_on(small, monkeypatch, tmp_
     assert cli.main([*args, "--name", "whole"]) == 0
     for name in ("history.csv", "model.safetensors"):
         assert (folder / name).read_bytes() == (tmp_path / "my runs" / "whole" / name).read_bytes()
-    # More epochs; and a new run in the place of the old one.
-    assert cli.main([*resume, "--epochs", "5"]) == 0
-    assert "after 5 epochs" in capsys.readouterr().out
+    # More epochs, also where it is as many as by default; and a new run in the place of the old one.
+    assert cli.main([*resume, "--epochs", "50"]) == 0
+    assert "after 50 epochs" in capsys.readouterr().out
+    for given, told in (
+        (["--seeds", "5"], "seeds is"),
+        (["--scale", "64"], None),
+        (["--validation", "0.2"], "validat"),
+    ):
+        assert cli.main([*resume, *given]) == (0 if told is None else 2)
+        assert told is None or f"is of another run: {told}" in capsys.readouterr().err
     assert cli.main([*args, "--name", "long", "--overwrite"]) == 0
     assert "after 4 epochs" in capsys.readouterr().out
 
@@ -246,32 +253,40 @@ def test_resume_of_what_is_not_there(small, tmp_path, capsys):
     for args, message in (
         (["--resume"], "train: --resume wants the --name of a run"),
         (["--resume", "--overwrite", "--name", "a"], "and no --overwrite"),
+        (["--resume", "--name", "odl"], "train: there is no run runs/odl; in runs are: bare, old, torn."),
+        (["--resume", "--name", "bare"], "has no flags.json to go on from"),
         (["--resume", "--name", "old"], "has no checkpoint to go on from"),
         (["--resume", "--name", "torn"], "flags.json is damaged"),
     ):
         (tmp_path / "runs" / "old").mkdir(parents=True, exist_ok=True)
-        (tmp_path / "runs" / "torn").mkdir(exist_ok=True)
-        (tmp_path / "runs" / "old" / "result.json").write_text("{}")
+        for name in ("torn", "bare"):
+            (tmp_path / "runs" / name).mkdir(exist_ok=True)
+        for file in ("result.json", "flags.json"):
+            (tmp_path / "runs" / "old" / file).write_text("{}")
         (tmp_path / "runs" / "torn" / "flags.json").write_text('{"data": ')
         assert cli.main(["train", *args]) == 2
         assert message in capsys.readouterr().err
-    assert {path.name for path in (tmp_path / "runs").iterdir()} == {"old", "torn"}
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == {"old", "torn", "bare"}
 
 
-def test_flags_of_a_run_come_back(tmp_path):
-    command = train.Train(
-        data=flags.Data(dataset="ucr/X", data_dir=tmp_path, window=3),
-        network=flags.Network(state_width=30),
-        rule=flags.RuleFlags(group_size=(3, 5)),
-        training=flags.Training(epochs=9),
-    )
-    groups = {name: dataclasses.asdict(getattr(command, name)) for name in train._GROUPS}
-    runs.write_json(tmp_path / "runs" / "a" / "flags.json", groups)
-    output = flags.Output(out=tmp_path / "runs", name="a", resume=True)
-    recalled = train.Train(output=output)._recalled()
-    assert recalled == dataclasses.replace(command, output=output)
-    longer = train.Train(output=output, training=flags.Training(epochs=20))._recalled()
-    assert longer == dataclasses.replace(command, output=output, training=flags.Training(epochs=20))
+def test_flags_of_a_run_come_back(tmp_path, monkeypatch):
+    called = []
+    monkeypatch.setattr(train.Train, "_train", lambda self, place, *args: called.append((self, place)))
+    (tmp_path / "data.npz").write_text("")
+    args = ["train", "--data-dir", "here", "--widths", "30", "15", "--group-size", "3", "5", "--epochs", "9"]
+    monkeypatch.setattr(train.folders, "_remove_if_nothing", lambda *args: None)  # as if it had been killed
+    assert cli.main([*args, "--dataset", "data.npz", "--name=-a", "--no-progress"]) == 0
+    (command, _), groups = called.pop(), ("data", "network", "rule", "training")
+    monkeypatch.chdir("/")
+    resume = ["train", "--out", str(tmp_path / "runs"), "--name=-a", "--resume"]
+    assert cli.main(resume) == cli.main([*resume, "--epochs", "50", "--widths", "525", "525"]) == 0
+    recalled, changed = (found for found, _ in called)
+    place = {"data_dir": tmp_path / "here", "dataset": str(tmp_path / "data.npz")}
+    assert recalled.data == dataclasses.replace(command.data, **place)
+    for name in groups[1:]:
+        assert getattr(recalled, name) == getattr(command, name)
+    assert changed.training == dataclasses.replace(command.training, epochs=50)
+    assert changed.network.widths == (525, 525)
 
 
 def test_interrupted_before_anything_was_learned(monkeypatch, tmp_path, capsys):

@@ -47,7 +47,7 @@ def test_predict(file, ensemble, tmp_path, capsys):
     out, err = capsys.readouterr()
     assert out.splitlines() == names(scores.sum(axis=0))
     assert err == ""
-    assert cli.main([*args, "--network", "2", "--output", str(tmp_path / "y.txt")]) == 0
+    assert cli.main([*args, "--network", "2", "--out", str(tmp_path / "y.txt")]) == 0
     assert capsys.readouterr().out == ""
     assert (tmp_path / "y.txt").read_text().splitlines() == names(scores[2])
     assert not (names(scores[0]) == names(scores[2]) == names(scores.sum(axis=0)))
@@ -118,7 +118,7 @@ def test_a_mistake_of_export_is_one_line_and_writes_nothing(args, message, ensem
         ({"--network": "3"}, "there is no network 3; the file holds 3"),
         ({"--network": "1", "--ensemble": None}, "not both"),
         ({"--window": "2"}, "--window is for recurrent networks"),
-        ({"--output": "none/y.txt"}, "--output wants a file in a folder that exists"),
+        ({"--out": "none/y.txt"}, "--out wants a file in a folder that exists"),
     ],
 )
 def test_a_mistake_is_one_line(options, message, ensemble, monkeypatch, capsys):

@@ -17,6 +17,7 @@ import pytest
 import safetensors.numpy
 
 import bep_jax as bep
+from bep_jax.export import model_file
 from bep_jax.training import checkpoint
 from bep_jax.training.checkpoint import FILE, Checkpoints
 
@@ -145,7 +146,7 @@ def test_killed_at_random_moments(tmp_path):
         np.testing.assert_array_equal(a, b, strict=True)
 
 
-@pytest.mark.parametrize("moment", ["mkstemp", "fdopen", "fsync", "chmod", "replace"])
+@pytest.mark.parametrize("moment", ["open", "fdopen", "fsync", "replace"])
 def test_killed_while_it_writes(whole, moment, tmp_path, monkeypatch):
     """At every step of writing a checkpoint the process ends, without any cleaning up."""
     run(epochs=2, checkpoint_dir=tmp_path)
@@ -158,7 +159,7 @@ def test_killed_while_it_writes(whole, moment, tmp_path, monkeypatch):
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint.files.tempfile if moment == "mkstemp" else os, moment, kill)
+        patch.setattr(os, moment, kill)
         patch.setattr(os, "unlink", lambda path: None)
         with pytest.raises(Killed):
             run(checkpoint_dir=tmp_path, resume=True)
@@ -220,7 +221,7 @@ def configured(tmp_path_factory):
         ({"seeds": [0, 2]}, r"seeds is \[0, 1\] there, \[0, 2\] here"),
         ({"seeds": 1}, r"seeds is \[0, 1\] there, \[0\] here"),
         ({"batch_size": 11}, r"batch_size is 10 there, 11 here"),
-        ({"scale": 8.0}, r"learner.scale is 64.0 there, 8.0 here"),
+        ({"scale": 8.0}, r"learner.scale is .*64.0.* there, .*8.0.* here"),
         ({"validation": 0.2}, r"validation is 0.1 there, 0.2 here"),
         ({"patience": None}, r"patience is 1 there, None here"),
         ({"key": jax.random.key(1)}, r"key.data is \[0, 0\] there, \[0, 1\] here"),
@@ -279,7 +280,7 @@ def test_foreign_files_are_refused_and_left_alone(written):
     foreign = [
         safetensors.numpy.save({"a": np.ones(3)}),
         b"\x80\x04\x95 a pickle",
-        bep.model_file.to_bytes(model, params),
+        model_file.to_bytes(model, params),
     ]
     for content in foreign:
         written.write_bytes(content)
@@ -298,7 +299,7 @@ def test_checkpoints_cost_little(tmp_path, monkeypatch):
         clock[0] += 1.0
         write(path, content)
 
-    monkeypatch.setattr(checkpoint.files, "write_atomic", slow)
+    monkeypatch.setattr(checkpoint.atomic, "write_atomic", slow)
     checkpoints, epochs = Checkpoints(tmp_path, {}, False), []
     for epoch in range(1, 51):
         checkpoints.save(STATE, HISTORY, epoch, last=epoch == 50)
