@@ -20,11 +20,10 @@ from bep_jax.files import runs
 from bep_jax.learning.rule import Rule
 from bep_jax.network.model import mlp
 from bep_jax.reproduce import paper, report, training
-from bep_jax.reproduce.flags import DataDir
+from bep_jax.reproduce.flags import DRAWN, Perceptrons
 from bep_jax.reproduce.results import Record, Results, complete
 from bep_jax.training.loop import Result
 
-_DRAWN = "random-prototypes"
 # Prototypes that settings are tuned on: no run of the table draws these.
 _TUNING_DRAWS = 1000
 # Of the training file, where settings are tuned: neither split tests on them.
@@ -56,15 +55,13 @@ twentieth held out to grow them."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Figure2:
+class Figure2(Perceptrons):
     """Figure 2: multilayer perceptrons on Random Prototypes and Fashion-MNIST (and MNIST), BEP and the baselines.
 
     Resumable: what is in DIR/results.jsonl is not done again, and a second call with other candidates adds to the
     search. Test accuracy of settings that were not chosen is never computed.
     """
 
-    datasets: Annotated[tuple[str, ...], arg(metavar="NAME [NAME ...]")] = (_DRAWN, "fashion-mnist")
-    """random-prototypes, fashion-mnist, mnist."""
     splits: Annotated[tuple[str, ...], arg(metavar="SPLIT [SPLIT ...]")] = ("paper", "official")
     """Of the images: paper (its own, easier), official (the test file)."""
     methods: Annotated[tuple[str, ...], arg(metavar="NAME [NAME ...]")] = ("bep",)
@@ -100,10 +97,6 @@ class Figure2:
     """Epochs of a tested run."""
     runs: Annotated[int, arg(metavar="N")] = 5
     """Tested runs."""
-    seed: Annotated[int, arg(metavar="N")] = 0
-    """What everything is drawn from."""
-    data_dir: DataDir = None
-    """Where the files are, or go when they are downloaded."""
     out: Annotated[Path, arg(metavar="DIR")] = Path("runs/reproduce-figure2")
     """Where results.jsonl, table.md, picture.png and protocol.json go."""
 
@@ -117,7 +110,7 @@ class Figure2:
                 bar.set_description(f"{method}, {name}, {depth} layers of {width}")
                 point = {"method": method, "problem": name, "widths": [width] * depth}
                 self._tune(results, point)
-                for split in ("official",) if name == _DRAWN else self.splits:
+                for split in ("official",) if name == DRAWN else self.splits:
                     self._test(results, {**point, "split": split})
         finally:
             self._report(results)
@@ -135,8 +128,7 @@ class Figure2:
             runs=self.runs,
         )
         training.check_fraction("figure2", tune_validation=self.tune_validation, validation=self.validation)
-        wrong = set(self.datasets) - {_DRAWN, "fashion-mnist", "mnist"} | set(self.splits) - {"paper", "official"}
-        wrong |= set(self.methods) - set(_CANDIDATE)
+        wrong = self.unknown_datasets() | set(self.splits) - {"paper", "official"} | set(self.methods) - set(_CANDIDATE)
         if wrong:
             raise ValueError(f"reproduce: figure2: unknown data set, split or method {', '.join(sorted(wrong))}.")
         if not min(self.learning_rates, default=0) > 0:
@@ -195,7 +187,7 @@ class Figure2:
 
     def _tune_fit(self, places: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         name, runs = places[0]["problem"], [place["run"] for place in places]
-        if name == _DRAWN:
+        if name == DRAWN:
             data = self._load(name, "official", [_TUNING_DRAWS + run for run in runs])
         else:
             data = self._load(name, "paper", self.seed)
@@ -215,7 +207,7 @@ class Figure2:
     def _test(self, results: Results, point: Record) -> None:
         def train(places: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             runs = [place["run"] for place in places]
-            data = self._load(point["problem"], point["split"], runs if point["problem"] == _DRAWN else self.seed)
+            data = self._load(point["problem"], point["split"], runs if point["problem"] == DRAWN else self.seed)
             result = self._fit(places, data, runs, self.epochs, self._held_out(places[0]))
             return [training.numbers(result, s) for s in range(len(places))]
 
@@ -314,12 +306,12 @@ def _accuracy(records: Sequence[Record]) -> tuple[float, float]:
 
 
 def _point(name: str, split: str, depth: int, width: int) -> tuple[str, ...]:
-    return (name if name == _DRAWN else f"{name} ({split})", str(depth), str(width))
+    return (name if name == DRAWN else f"{name} ({split})", str(depth), str(width))
 
 
 def _tables(found: _Found) -> str:
     """Accuracies on the paper's splits, on the official test files, and the settings behind both."""
-    own = {key: by for key, by in found.items() if key[0] == _DRAWN or key[1] == "paper"}
+    own = {key: by for key, by in found.items() if key[0] == DRAWN or key[1] == "paper"}
     official = {key: by for key, by in found.items() if key not in own}
     chosen = [
         (*_point(*key), methods.TITLES[method], _chosen(method, records[0]), str(len(records)))

@@ -22,11 +22,10 @@ from bep_jax.files import runs
 from bep_jax.learning.rule import Rule, next_group_size
 from bep_jax.network.model import mlp
 from bep_jax.reproduce import report, training
-from bep_jax.reproduce.flags import DataDir
+from bep_jax.reproduce.flags import DRAWN, Perceptrons
 from bep_jax.reproduce.results import Record, Results, complete
 
-_DRAWN = "random-prototypes"
-_RULE = tuple(field.name for field in dataclasses.fields(Rule))
+_RULE = ("margin", "gate", "group_size", "reinforcement", "bits")
 TITLES = {
     "gate": "gate ν",
     "margin": "margin r",
@@ -41,18 +40,12 @@ Found = dict[str, dict[str, dict[float, list[Record]]]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Sweep:
+class Sweep(Perceptrons):
     """What all sweeps share. A subclass says what is on the axis and what makes a line."""
 
     axis: ClassVar[str]  # a key of `TITLES`
     line: ClassVar[str] = "width"  # "width" or a key of `TITLES`
 
-    datasets: Annotated[tuple[str, ...], arg(metavar="NAME [NAME ...]")] = (_DRAWN, "fashion-mnist")
-    """random-prototypes, fashion-mnist, mnist."""
-    layer_widths: Annotated[tuple[int, ...], arg(metavar="N [N ...]")] = (35, 135, 525)
-    """Widths, each for all layers."""
-    layers: Annotated[tuple[int, ...], arg(metavar="L [L ...]")] = (2,)
-    """How many layers."""
     margins: Annotated[tuple[float, ...], arg(metavar="R [R ...]")] = (0.5,)
     """r."""
     gates: Annotated[tuple[float, ...], arg(metavar="NU [NU ...]")] = (0.2,)
@@ -79,10 +72,6 @@ class Sweep:
     """Passes over the training samples."""
     runs: Annotated[int, arg(metavar="N")] = 2
     """Runs of every setting."""
-    seed: Annotated[int, arg(metavar="N")] = 0
-    """What everything is drawn from."""
-    data_dir: DataDir = None
-    """Where the files are, or go when they are downloaded."""
     out: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: runs/reproduce-NAME)")] = None
     """Where results.jsonl, table.md, picture.png and protocol.json go."""
 
@@ -107,7 +96,7 @@ class Sweep:
         counts = ("layer_widths", "layers", "hidden_bits", "num_train", "batch_size", "epochs", "runs")
         training.check_counts(who, **{name: getattr(self, name) for name in counts})
         training.check_fraction(who, validation=self.validation)
-        wrong = set(self.datasets) - {_DRAWN, "fashion-mnist", "mnist"}
+        wrong = self.unknown_datasets()
         if wrong:
             raise ValueError(f"reproduce: {who}: unknown data set {', '.join(sorted(wrong))}.")
         for width in self.layer_widths:
@@ -145,7 +134,7 @@ class Sweep:
 
     def _fit(self, places: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         name, runs = places[0]["problem"], [place["run"] for place in places]
-        if name == _DRAWN:
+        if name == DRAWN:
             data = load(name, num_train=self.num_train, num_test=1, data_dir=self.data_dir, seed=runs)
         else:
             data = load(name, split="paper", data_dir=self.data_dir, seed=self.seed)

@@ -16,18 +16,16 @@ from bep_jax.baselines import methods
 from bep_jax.files import runs
 from bep_jax.learning.rule import Rule, thresholds
 from bep_jax.network.model import Model, rnn
-from bep_jax.reproduce.flags import DataDir
+from bep_jax.reproduce.flags import Common
 from bep_jax.training.loop import Result
 
 TAIL = 5  # epochs that a validation accuracy is the mean of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Network:
+class Network(Common):
     """Flags of the network, the rule and the data, and what they come to."""
 
-    data_dir: DataDir = None
-    """Where the files are, or go when they are downloaded."""
     output_width: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the state's width)")] = None
     """Neurons of the layer after the last state."""
     margin: Annotated[float, arg(metavar="R")] = 0.5
@@ -44,8 +42,6 @@ class Network:
     """Start the recurrent weights as the Hebbian matrix of so many random patterns, which the paper does not."""
     gated_update: Annotated[bool, FlagCreatePairsOff] = False
     """A neuron learns only from time steps at which it passes errors down, which the paper does not ask for."""
-    seed: Annotated[int, arg(metavar="N")] = 0
-    """What everything is drawn from."""
 
     def network_settings(self, state_width: int) -> dict[str, Any]:
         """What the numbers of any run depend on."""
