@@ -22,7 +22,7 @@ MODULES = ("bits", "datasets", "dense", "encode")
 INTERNAL = {"check_padding", "pack_host", "pack_major", "pack_minor", "unpack_major", "unpack_minor"}
 NOT_IN_THE_PAPER = (
     "bep_jax.kernels.bits",
-    "bep_jax.data.datasets",
+    "bep_jax.data",
     "bep_jax.export.model_file",
     "bep_jax.network.summary",
 )

@@ -101,6 +101,7 @@ def fit(
     """
     seeds = loop.check_seeds(seeds)
     limits = limits_of(model, rule)
+    loop.check_numbers(epochs, batch_size, validation, patience)
     if scale is None:
         num_steps = np.shape(data.train_x)[-2] if model.recurrent and hasattr(data, "train_x") else None
         scale = initial_scale(model, batch_size, num_steps)

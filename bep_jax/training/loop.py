@@ -98,7 +98,7 @@ def train(
     """
     if resume and checkpoint_dir is None:
         raise ValueError("fit: resume=True wants a checkpoint_dir.")
-    _check_numbers(epochs, batch_size, validation, patience)
+    check_numbers(epochs, batch_size, validation, patience)
     arrays, data_axis = _check_data(learner.model, data, len(seeds))
     sizes = _sizes(arrays, data_axis, validation)
     key = jax.random.key(0) if key is None else key
@@ -181,6 +181,17 @@ def check_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
     if not which or min(which) < 0:
         raise ValueError(f"fit: seeds must be a count of at least 1 or non-negative integers, got {seeds}.")
     return which
+
+
+def check_numbers(epochs, batch_size, validation, patience) -> None:
+    """Raises a ValueError for what cannot train."""
+    for name, value in (("epochs", epochs), ("batch_size", batch_size), ("patience", patience)):
+        if name == "patience" and value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+            raise ValueError(f"fit: {name} must be an integer of at least 1, got {value!r}.")
+    if not 0 <= validation < 1:
+        raise ValueError(f"fit: validation must be a fraction in [0, 1), got {validation}.")
 
 
 def per_seed(settings: Any, mapped: bool, num_seeds: int) -> Any:
@@ -297,16 +308,6 @@ class _Run(NamedTuple):
 
 def _shown(metrics) -> Iterator[str]:
     return (name for name in ("train_accuracy", "validation_accuracy") if name in metrics)
-
-
-def _check_numbers(epochs, batch_size, validation, patience) -> None:
-    for name, value in (("epochs", epochs), ("batch_size", batch_size), ("patience", patience)):
-        if name == "patience" and value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-            raise ValueError(f"fit: {name} must be an integer of at least 1, got {value!r}.")
-    if not 0 <= validation < 1:
-        raise ValueError(f"fit: validation must be a fraction in [0, 1), got {validation}.")
 
 
 def _check_data(model: Model, data, num_seeds: int) -> tuple[_Arrays, int | None]:

@@ -1,4 +1,7 @@
-"""The layers by name, as model files know them; own layers are added by `register_layer`."""
+"""The layers by name, as model files know them; own layers are added by `register_layer`.
+
+Source: arXiv 2512.04189, Section 3 (the tied dense layer, of which all are made).
+"""
 
 from bep_jax.network.layers.dense import Dense
 from bep_jax.network.layers.layer import Layer
