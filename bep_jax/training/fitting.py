@@ -10,7 +10,7 @@ Source: arXiv 2512.04189, Sections 3.3 (group-size schedule) and 4 (protocol).
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,7 @@ from bep_jax.network.model import Model, Params, check_scale
 from bep_jax.training import loop
 from bep_jax.training.devices import placement
 from bep_jax.training.loop import Report, Result
+from bep_jax.training.samples import check_numbers
 
 
 def fit(
@@ -40,7 +41,10 @@ def fit(
     validation: float = 0.1,
     patience: int | None = 10,
     scale: float | Sequence[float] | None = None,
-    callbacks: Sequence[Callable[[Report], None]] = (),
+    keep: Literal["last", "best"] = "last",
+    stop_after: int | None = None,
+    class_weight: Literal["balanced"] | None = None,
+    callbacks: Sequence[Callable[[Report], Any]] = (),
     progress: bool = True,
     checkpoint_dir: str | os.PathLike | None = None,
     resume: bool = False,
@@ -70,7 +74,14 @@ def fit(
       validation: fraction of the training samples held out, in [0, 1); 0 for none, and group sizes stay.
       patience: epochs without improvement before group sizes grow; None to keep them.
       scale: σ of the initial hidden weights, one or one for each layer; None for `bep_jax.initial_scale`.
-      callbacks: called with a `Report` after every epoch.
+      keep: which epoch's params the result has, and is tested with: the "last", or the one with the "best" validation
+        accuracy, the first of several. ``best_params`` are there in any case.
+      stop_after: end the run when no seed has found a better epoch for so many; None for never. A seed's best epoch is
+        the one that it would have had alone. ``best_params`` go with it, or ``keep="best"``.
+      class_weight: "balanced" for classes of unequal size: every epoch has as many samples as without, and of each
+        class as many, rare ones several times; the best epoch, patience and ``stop_after`` then go by the mean of the
+        classes' recalls (``validation_balanced_accuracy``).
+      callbacks: called with a `Report` after every epoch; one that returns "stop" ends the run.
       progress: whether to show a progress bar.
       checkpoint_dir: a folder for a checkpoint, written after epochs (not after each, where they are short) and after
         the last one; a run that was killed at any moment goes on to the same bits.
@@ -101,7 +112,7 @@ def fit(
     """
     seeds = loop.check_seeds(seeds)
     limits = limits_of(model, rule)
-    loop.check_numbers(epochs, batch_size, validation, patience)
+    check_numbers(epochs, batch_size, validation, patience)
     if scale is None:
         num_steps = np.shape(data.train_x)[-2] if model.recurrent and hasattr(data, "train_x") else None
         scale = initial_scale(model, batch_size, num_steps)
@@ -116,12 +127,21 @@ def fit(
         key=key,
         validation=validation,
         patience=patience,
+        keep=keep,
+        stop_after=stop_after,
+        class_weight=class_weight,
         callbacks=callbacks,
         progress=progress,
         checkpoint_dir=checkpoint_dir,
         resume=resume,
         place=place,
+        signs=visible_signs,
     )
+
+
+def visible_signs(params: Params) -> tuple[jax.Array, ...]:
+    """Which weights of each hidden matrix are +1: bool ``[N, K]``."""
+    return tuple(h >= 0 for h in params.hidden)
 
 
 @dataclass(frozen=True)

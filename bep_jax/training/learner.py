@@ -27,6 +27,13 @@ class TrainState(NamedTuple):
     epoch: jax.Array  # int32 [], epochs done
 
 
+class Counts(NamedTuple):
+    """Samples by class."""
+
+    right: jax.Array  # int32 [C], those that are classified as what they are
+    of: jax.Array  # int32 [C]
+
+
 class Learner(Hashable, Protocol):
     """A learning rule as the loop sees it: static and hashable, so that equal ones never recompile.
 
@@ -69,6 +76,7 @@ def epoch(
     batch_size: int,
     batch_axis: str | None = None,
     count: jax.Array | None = None,
+    balanced: bool = False,
 ) -> tuple[TrainState, Any]:
     """One seed's pass over the data in a fresh order, as one loop; a last partial batch is used. Pure.
 
@@ -83,12 +91,14 @@ def epoch(
       batch_axis: a mapped axis that every batch is split over, and that the learner's step knows.
       count: int32 ``[]``, how many of ``index``, from its first on, are rows; the rest is padding, so that one program
         serves data of many sizes. None: all are.
+      balanced: every class gives as many samples, of as many in all: those of rare classes come several times, of
+        frequent ones some do, others in the next epoch.
 
     Returns:
       The new state and the learner's numbers added up over the epoch.
     """
     key = jax.random.fold_in(state.key, state.epoch)
-    order = jax.random.permutation(key, index) if count is None else _shuffled(key, index, count)
+    order = _balanced(key, index, y, learner.model.num_classes, count) if balanced else _shuffled(key, index, count)
 
     def body(carry, batch):
         rows, where = batch
@@ -100,7 +110,7 @@ def epoch(
     return TrainState(params, opt_state, state.key, state.epoch + jnp.int32(1)), totals
 
 
-def count_correct(
+def count_by_class(
     learner: Learner,
     params: Any,
     x: jax.Array,
@@ -108,21 +118,41 @@ def count_correct(
     index: jax.Array,
     batch_axis: str | None = None,
     count: jax.Array | None = None,
-) -> jax.Array:
-    """How many of the rows ``index [m]`` of ``x`` (the first ``count`` of them) are classified as ``y``: int32 []."""
+) -> Counts:
+    """How many of the rows ``index [m]`` of ``x`` (the first ``count`` of them) are classified as ``y``, by class."""
     batch_size = _EVALUATION_BATCH * (1 if batch_axis is None else lax.axis_size(batch_axis))
     batch_size = min(batch_size, index.shape[0])
 
-    def correct(carry, batch):
+    def by_class(carry, batch):
         rows, where = batch
-        return carry, jnp.sum((learner.predict(params, x[rows]) == y[rows]) & where, dtype=jnp.int32)
+        right = (learner.predict(params, x[rows]) == y[rows]) & where
+        return carry, Counts(*(_per_class(a, y[rows], learner.model.num_classes) for a in (right, where)))
 
-    _, total = _totals(correct, (), _batches(index, batch_size, batch_axis, count), batch_size, count)
+    _, total = _totals(by_class, (), _batches(index, batch_size, batch_axis, count), batch_size, count)
     return total if batch_axis is None else lax.psum(total, batch_axis)
 
 
-def _shuffled(key: jax.Array, index: jax.Array, count: jax.Array) -> jax.Array:
-    """``index`` with its first ``count`` entries in a random order, the others after them."""
+def _per_class(which: jax.Array, y: jax.Array, num_classes: int) -> jax.Array:
+    return jax.ops.segment_sum(which.astype(jnp.int32), y, num_segments=num_classes)
+
+
+def _balanced(key: jax.Array, index: jax.Array, y: jax.Array, num_classes: int, count: jax.Array | None) -> jax.Array:
+    """Rows of ``index`` in a random order, of each class that is there as many, up to one; as many as ``index`` has."""
+    draw_key, order_key = jax.random.split(key)
+    rows, place = _shuffled(draw_key, index, count), jnp.arange(index.shape[0], dtype=jnp.int32)
+    padding = jnp.zeros(index.shape, bool) if count is None else place >= count
+    label = jnp.where(padding, jnp.int32(num_classes), y[rows])
+    of = _per_class(~padding, label, num_classes)
+    by_class, first = rows[jnp.argsort(label, stable=True)], jnp.cumsum(of, dtype=jnp.int32) - of
+    own = jnp.argsort(of == 0, stable=True)[place % jnp.sum(of > 0, dtype=jnp.int32)]
+    turn = place // jnp.sum(of > 0, dtype=jnp.int32)
+    return _shuffled(order_key, by_class[first[own] + turn % of[own]], count)
+
+
+def _shuffled(key: jax.Array, index: jax.Array, count: jax.Array | None) -> jax.Array:
+    """``index`` with its first ``count`` entries (None: all) in a random order, the others after them."""
+    if count is None:
+        return jax.random.permutation(key, index)
     draws = jax.random.bits(key, index.shape, jnp.uint32)
     place = jnp.arange(index.shape[0], dtype=jnp.int32)
     # Stable: padding, drawn the largest number there is, stays behind a row that draws it, too.

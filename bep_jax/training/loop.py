@@ -13,32 +13,41 @@ import contextlib
 import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from tqdm.auto import tqdm
 
+from bep_jax.kernels import bits
 from bep_jax.kernels.host import to_host
-from bep_jax.learning.chain import check_inputs, check_labels
-from bep_jax.network.model import Model, check_key
+from bep_jax.network.model import check_key
 from bep_jax.training.checkpoint import Checkpoints, describe, fingerprint
 from bep_jax.training.devices import ONE_DEVICE, Placement
 from bep_jax.training.interrupt import interruptible
-from bep_jax.training.learner import Learner, TrainState, count_correct, epoch
+from bep_jax.training.learner import Learner, TrainState, count_by_class, epoch
+from bep_jax.training.samples import HELD_OUT, TRAINS, check_choices, check_data, check_numbers, sizes_of
+from bep_jax.training.watch import Watch, score
 
-TRAINS, HELD_OUT = 1, 2  # in a ``train_split``; 0 takes no part: padding, so that programs serve data of many sizes
+STOP = "stop"  # what a callback returns to stop a run
 
 
 class Result(NamedTuple):
     """What `fit` returns; every array has a leading seed axis."""
 
-    params: Any  # `Params`: int16 [S, N, K] per matrix, uint32 [S, C, W]
-    test_accuracy: np.ndarray  # float64 [S], fractions, after the last epoch; NaN without test data
+    params: Any  # `Params`: int16 [S, N, K] per matrix, uint32 [S, C, W]; of the epoch that was to be kept
+    test_accuracy: np.ndarray  # float64 [S], fractions, of `params`; NaN without test data
     history: dict[str, np.ndarray]  # name -> [S, epochs]
     seeds: tuple[int, ...]
-    state: TrainState  # everything that further training needs
+    state: TrainState  # everything that further training needs, after the last epoch
+    best_params: Any = (
+        None  # of the epoch with the best validation accuracy, the first of several; without any, the last
+    )
+    best_epoch: Any = None  # int64 [S], which one that is, from 1
+    changed: Any = None  # float32 [S, M], share of each matrix's weights whose sign is not the initial one
+    interrupted: bool = False  # whether Ctrl-C ended training, before its last epoch
 
 
 class Report(NamedTuple):
@@ -58,7 +67,10 @@ class Options(TypedDict, total=False):
     key: jax.Array | None
     validation: float
     patience: int | None
-    callbacks: Sequence[Callable[[Report], None]]
+    keep: Literal["last", "best"]
+    stop_after: int | None
+    class_weight: Literal["balanced"] | None
+    callbacks: Sequence[Callable[[Report], Any]]
     progress: bool
     checkpoint_dir: str | os.PathLike | None
     resume: bool
@@ -75,11 +87,15 @@ def train(
     key: jax.Array | None = None,
     validation: float = 0.1,
     patience: int | None = 10,
-    callbacks: Sequence[Callable[[Report], None]] = (),
+    keep: Literal["last", "best"] = "last",
+    stop_after: int | None = None,
+    class_weight: Literal["balanced"] | None = None,
+    callbacks: Sequence[Callable[[Report], Any]] = (),
     progress: bool = True,
     checkpoint_dir: str | os.PathLike | None = None,
     resume: bool = False,
     place: Placement = ONE_DEVICE,
+    signs: Callable[[Any], tuple[jax.Array, ...]] | None = None,
 ) -> Result:
     """Trains one network per seed with any learner and tests them; the arguments are those of `bep_jax.fit`.
 
@@ -88,6 +104,8 @@ def train(
       settings: its numbers, with a leading axis ``[S]`` on every array; see `per_seed`.
       seeds: from `check_seeds`.
       place: the devices; with a batch axis, the learner's step adds up what it learns over it.
+      signs: from one seed's params, bool arrays ``[N, K]``: what `Result.changed` compares with the start. A function
+        of a module, so that programs are shared.
 
     Returns:
       A `Result`; its history is the learner's metrics and validation_accuracy.
@@ -98,9 +116,13 @@ def train(
     """
     if resume and checkpoint_dir is None:
         raise ValueError("fit: resume=True wants a checkpoint_dir.")
-    check_numbers(epochs, batch_size, validation, patience)
-    arrays, data_axis = _check_data(learner.model, data, len(seeds))
-    sizes = _sizes(arrays, data_axis, validation)
+    check_numbers(epochs, batch_size, validation, patience, stop_after)
+    check_choices(keep, class_weight)
+    arrays, data_axis = check_data(learner.model, data, len(seeds))
+    sizes = sizes_of(arrays, data_axis, validation)
+    if stop_after is not None and not sizes.held_out:
+        raise ValueError("fit: stop_after wants validation samples.")
+    balanced = class_weight is not None
     key = jax.random.key(0) if key is None else key
     check_key("fit", key)
 
@@ -114,6 +136,8 @@ def train(
             "batch_size": int(batch_size),
             "validation": float(validation),
             "patience": None if patience is None else int(patience),
+            "stop_after": None if stop_after is None else int(stop_after),
+            "class_weight": class_weight,
             "learner": describe(learner),
             "data": {name: fingerprint(a) for name, a in arrays._asdict().items() if a is not None},
             "settings": describe(settings),
@@ -123,7 +147,7 @@ def train(
         if done > epochs:
             raise ValueError(f"fit: epochs={epochs}, but the checkpoint in {checkpoint_dir} has {done} already.")
 
-    programs = _programs(learner, batch_size, sizes.static, data_axis, place)
+    programs = _programs(learner, batch_size, sizes.static, data_axis, place, balanced, signs)
     arrays, counts = place.put(arrays, data_axis), place.put(sizes.counts, None)
     patience = patience if sizes.held_out else None
     history: dict[str, np.ndarray] = {}
@@ -131,21 +155,33 @@ def train(
     with interruptible() as interrupted:
         numbers = place.put(np.asarray(seeds, np.uint32), 0)
         state, *rows = programs.start(place.put(key, None), numbers, place.put(settings, 0), arrays.train_split)
-        run = _Run(state, settings, _Stall(np.full(len(seeds), -1), np.zeros(len(seeds), int)))
+        start = None if signs is None else programs.signs(state.params)
+        best = jax.tree.map(jnp.copy, state.params) if sizes.held_out else None
+        run = _Run(state, settings, Watch.start(len(seeds)), best)
         if checkpoints is not None:
             run, history = checkpoints.restore(run)
+        stopped = False
         bar = tqdm(total=epochs, initial=done, unit="epoch", disable=not shown)
         with bar, contextlib.suppress(KeyboardInterrupt):
-            while done < epochs and not interrupted():
+            while done < epochs and not interrupted() and not run.watch.over(done, stop_after):
                 state, *found = programs.epoch(run.state, place.put(run.settings, 0), arrays, *rows, counts)
-                totals, correct = to_host(found)
+                totals, validated = to_host(found)
                 run = run._replace(state=state)  # the old one is donated
                 metrics = learner.metrics(run.settings, totals, sizes.trained)
+                stalled = np.zeros(len(seeds), bool)
                 if sizes.held_out:
-                    metrics["validation_accuracy"] = correct.astype(np.float64) / sizes.held_out
-                stall, stalled = run.stall.advance(correct, patience)
+                    metrics["validation_accuracy"] = validated.right.sum(axis=1) / sizes.held_out
+                    if balanced:
+                        metrics["validation_balanced_accuracy"] = score(validated, balanced=True)
+                    watch, stalled, better = run.watch.advance(
+                        score(validated, balanced), done + 1, patience, stop_after
+                    )
+                    run = run._replace(watch=watch)
+                    if better.any():
+                        best = programs.choose(place.put(better, 0), state.params, run.best)
+                        run = run._replace(best=best)  # the old one is donated
                 state = state._replace(opt_state=learner.after_epoch(state.opt_state, metrics))
-                run = _Run(state, learner.grow(run.settings, stalled), stall)
+                run = run._replace(state=state, settings=learner.grow(run.settings, stalled))
                 columns = {name: values[:, None] for name, values in metrics.items()}
                 history = {n: np.append(history[n], c, axis=1) if done else c for n, c in columns.items()}
                 done += 1
@@ -153,20 +189,30 @@ def train(
                     checkpoints.save(run, history, done)
                 bar.update()
                 bar.set_postfix({name: f"{metrics[name].mean():.2%}" for name in _shown(metrics)})
-                for callback in callbacks:
-                    callback(Report(done, epochs, metrics, run.state))
+                report = Report(done, epochs, metrics, run.state)
+                if STOP in [callback(report) for callback in callbacks]:
+                    stopped = True
+                    break
             if checkpoints is not None:
                 checkpoints.save(run, history, done, last=True)
+        over = stopped or done >= epochs or run.watch.over(done, stop_after)
+        best = run.state.params if run.best is None else run.best
+        params = best if keep == "best" else run.state.params
         test_accuracy = np.full(len(seeds), np.nan)
         if arrays.test_y is not None:
-            correct = to_host(programs.test(run.state.params, arrays))
-            test_accuracy = correct.astype(np.float64) / arrays.test_y.shape[-1]
+            tested = to_host(programs.test(params, arrays))
+            test_accuracy = tested.right.sum(axis=1) / arrays.test_y.shape[-1]
+        changed = None if signs is None else to_host(programs.changed(start, run.state.params))
     return Result(
-        params=run.state.params,
+        params=params,
         test_accuracy=test_accuracy,
         history=history,
         seeds=seeds,
         state=run.state,
+        best_params=best,
+        best_epoch=run.watch.best_epoch if sizes.held_out else np.full(len(seeds), done),
+        changed=None if changed is None else np.stack(changed, axis=1),
+        interrupted=not over,
     )
 
 
@@ -183,17 +229,6 @@ def check_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
     return which
 
 
-def check_numbers(epochs, batch_size, validation, patience) -> None:
-    """Raises a ValueError for what cannot train."""
-    for name, value in (("epochs", epochs), ("batch_size", batch_size), ("patience", patience)):
-        if name == "patience" and value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-            raise ValueError(f"fit: {name} must be an integer of at least 1, got {value!r}.")
-    if not 0 <= validation < 1:
-        raise ValueError(f"fit: validation must be a fraction in [0, 1), got {validation}.")
-
-
 def per_seed(settings: Any, mapped: bool, num_seeds: int) -> Any:
     """Settings with a leading seed axis on every array: as they are if ``mapped``, else repeated."""
     if not mapped:
@@ -205,50 +240,17 @@ def per_seed(settings: Any, mapped: bool, num_seeds: int) -> Any:
     return settings
 
 
-class _Arrays(NamedTuple):
-    train_x: Any
-    train_y: Any
-    test_x: Any = None
-    test_y: Any = None
-    train_split: Any = None  # int8 [n]: what each training sample is for; None: drawn
-
-
-class _Sizes(NamedTuple):
-    """How many samples train and how many are held out; ``static`` where programs are compiled for these numbers."""
-
-    trained: int
-    held_out: int
-    static: tuple[int, int] | None
-    counts: tuple[np.int32, np.int32] | None  # else they are arguments of the programs
-
-
-def _sizes(arrays: _Arrays, data_axis: int | None, validation: float) -> _Sizes:
-    num_samples = arrays.train_y.shape[-1]
-    if arrays.train_split is None:
-        held_out = round(validation * num_samples) if validation == 0 else max(1, round(validation * num_samples))
-        if held_out >= num_samples:
-            raise ValueError(f"fit: validation={validation} leaves none of {num_samples} samples to train on.")
-        return _Sizes(num_samples - held_out, held_out, (num_samples, held_out), None)
-    split = np.asarray(arrays.train_split)
-    if data_axis is not None or split.shape != (num_samples,) or split.dtype != np.int8:
-        raise ValueError(
-            f"fit: data.train_split must be int8 ({num_samples},) beside one draw of data, got {split.dtype} "
-            f"{split.shape}."
-        )
-    trained, held_out = (int(np.sum(split == part)) for part in (TRAINS, HELD_OUT))
-    if not trained:
-        raise ValueError(f"fit: data.train_split leaves none of {num_samples} samples to train on.")
-    return _Sizes(trained, held_out, None, (np.int32(trained), np.int32(held_out)))
-
-
 class _Programs(NamedTuple):
     start: Callable
     epoch: Callable
     test: Callable
+    choose: Callable
+    signs: Callable
+    changed: Callable
 
 
 @functools.lru_cache(maxsize=32)
-def _programs(learner, batch_size, sizes, data_axis, place) -> _Programs:
+def _programs(learner, batch_size, sizes, data_axis, place, balanced, signs) -> _Programs:
     """Jitted over all seeds: one compile for a whole run, and none for the next run of the same shapes.
 
     Args:
@@ -269,33 +271,36 @@ def _programs(learner, batch_size, sizes, data_axis, place) -> _Programs:
     def one_epoch(state, settings, arrays, rows, held_out, counts):
         x, y = arrays.train_x, arrays.train_y
         train_count, held_out_count = (None, None) if counts is None else counts
-        state, totals = epoch(learner, settings, state, x, y, rows, batch_size, place.batch_axis, train_count)
+        state, totals = epoch(learner, settings, state, x, y, rows, batch_size, place.batch_axis, train_count, balanced)
         if held_out.shape[0] == 0:
-            return state, totals, jnp.int32(0)
-        return state, totals, count_correct(learner, state.params, x, y, held_out, place.batch_axis, held_out_count)
+            return state, totals, None
+        return state, totals, count_by_class(learner, state.params, x, y, held_out, place.batch_axis, held_out_count)
 
     def test(params, arrays):
         rows = jnp.arange(arrays.test_y.shape[0], dtype=jnp.int32)
-        return count_correct(learner, params, arrays.test_x, arrays.test_y, rows, place.batch_axis)
+        return count_by_class(learner, params, arrays.test_x, arrays.test_y, rows, place.batch_axis)
+
+    def choose(better, params, best):
+        return jax.tree.map(lambda new, old: jnp.where(better, new, old), params, best)
+
+    def packed(params):
+        return tuple(bits.pack_minor(one) for one in signs(params))
+
+    def changed(start, params):
+        def share(a, b, size):
+            return jnp.sum(lax.population_count(a ^ b), dtype=jnp.uint32).astype(jnp.float32) / jnp.float32(size)
+
+        sizes = (one.size for one in signs(params))
+        return tuple(map(share, start, packed(params), sizes))
 
     return _Programs(
         start=place.program(start, (None, 0, 0, None), once=True),
         epoch=place.program(one_epoch, (0, 0, data_axis, 0, 0, None), donate=0),
         test=place.program(test, (0, data_axis)),
+        choose=place.program(choose, (0, 0, 0), donate=2, once=True),
+        signs=place.program(packed, (0,), once=True),
+        changed=place.program(changed, (0, 0), once=True),
     )
-
-
-class _Stall(NamedTuple):
-    """How long each seed has gone without a new best; on the host."""
-
-    best: np.ndarray  # int64 [S], validation samples classified right
-    epochs: np.ndarray  # int64 [S], since then
-
-    def advance(self, correct: np.ndarray, patience: int | None) -> tuple["_Stall", np.ndarray]:
-        """With this epoch's counts ``[S]``; and bool ``[S]``, who ran out of patience, whose count restarts."""
-        epochs = np.where(correct > self.best, 0, self.epochs + 1)
-        stalled = epochs >= (np.inf if patience is None else patience)
-        return _Stall(np.maximum(correct, self.best), np.where(stalled, 0, epochs)), stalled
 
 
 class _Run(NamedTuple):
@@ -303,29 +308,9 @@ class _Run(NamedTuple):
 
     state: TrainState
     settings: Any  # [S] on every array
-    stall: _Stall
+    watch: Watch
+    best: Any  # params of the best epoch so far; None without validation samples
 
 
 def _shown(metrics) -> Iterator[str]:
     return (name for name in ("train_accuracy", "validation_accuracy") if name in metrics)
-
-
-def _check_data(model: Model, data, num_seeds: int) -> tuple[_Arrays, int | None]:
-    """The arrays, and the axis of seeds in them."""
-    try:
-        arrays = _Arrays(data.train_x, data.train_y, *(getattr(data, name, None) for name in _Arrays._fields[2:]))
-    except AttributeError as error:
-        raise TypeError(f"fit: data must have train_x, train_y, test_x and test_y: {error}.") from None
-    if (arrays.test_x is None) != (arrays.test_y is None):
-        raise TypeError("fit: data must have both test_x and test_y, or neither.")
-    axis = 0 if np.ndim(arrays.train_y) == 2 else None
-    if axis == 0 and any(a.shape[0] != num_seeds for a in arrays[:4] if a is not None):
-        raise ValueError(f"fit: data hold {arrays.train_y.shape[0]} draws, for {num_seeds} seeds.")
-    params = jax.eval_shape(model.init, jax.random.key(0))
-    for part, x, y in (("training", *arrays[:2]), ("test", *arrays[2:4])):
-        for draw in range(0 if x is None else 1 if axis is None else num_seeds):
-            x_draw, y_draw = (x, y) if axis is None else (x[draw], y[draw])
-            check_inputs(f"fit: {part} data", model, params, x_draw)
-            check_labels(f"fit: {part} data", model, x_draw.shape[0], y_draw, None)
-    as_labels = (None if y is None else y.astype(np.int32) for y in (arrays.train_y, arrays.test_y))
-    return arrays._replace(**dict(zip(("train_y", "test_y"), as_labels, strict=True))), axis

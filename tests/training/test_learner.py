@@ -35,11 +35,11 @@ def test_step_wants_the_state_of_its_optimizer():
         bep.step(MODEL, RULE, params, states, X, Y)
 
 
-def test_count_correct_takes_any_number_of_rows():
+def test_count_by_class_takes_any_number_of_rows():
     params = MODEL.init(jax.random.key(0))
     x = bep.bits.pack(jax.random.bernoulli(jax.random.key(1), shape=(600, 6)))
     y = jnp.argmax(bep.logits(MODEL, params, x), axis=1).astype(jnp.int32)
     for rows in (1, 255, 256, 257, 600):
         index = jnp.arange(rows, dtype=jnp.int32)
-        assert int(learner.count_correct(BinaryLearner(MODEL), params, x, y, index)) == rows
-        assert int(learner.count_correct(BinaryLearner(MODEL), params, x, 1 - y, index)) == 0
+        assert int(learner.count_by_class(BinaryLearner(MODEL), params, x, y, index).right.sum()) == rows
+        assert int(learner.count_by_class(BinaryLearner(MODEL), params, x, 1 - y, index).right.sum()) == 0
