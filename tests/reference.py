@@ -381,35 +381,50 @@ def group_size_schedule(widths, group_sizes, correct, patience=10):
 # Encoders
 
 
-def thermometer_thresholds(train, num_bits):
-    """t_i = sorted values (NaN left out) at index ⌊n·i/(b+1)⌋, i = 1..b, of each feature. train [..., F] -> [F, b].
+def distributive_places(column, num_bits):
+    """Where a feature's thresholds go: after which of its sorted distinct values.
 
-    A feature with no value at all gets NaN thresholds, so that all of its bits are 0.
+    The paper's t_i is the sorted value (NaN left out) at index ⌊n·i/(b+1)⌋, i = 1..b. A threshold that stands there
+    already, or has nothing above it, is left over. The same is done with as many as are left over, on the values with
+    no threshold above them but the largest, until none is left over or no value has room.
     """
+    values = sorted(value for value in column if not math.isnan(value))
+    distinct = sorted(set(values))
+    places = set()
+    first = True
+    while len(places) < min(num_bits, len(distinct) - 1):
+        left = num_bits - len(places)
+        pool = values if first else [v for v in values if v not in places and v != distinct[-1]]
+        room = {v for v in pool if v not in places and v != distinct[-1]}
+        if left >= len(distinct if first else room):
+            places |= room
+            break
+        places |= {pool[len(pool) * i // (left + 1)] for i in range(1, left + 1)} - {distinct[-1]}
+        first = False
+    return sorted(places), distinct
+
+
+def thermometer_thresholds(train, num_bits, integers=False):
+    """For each feature the thresholds, halfway from their place to the next larger value: train [..., F] -> F lists."""
     columns = np.asarray(train).reshape(-1, np.shape(train)[-1]).T
-    result = np.full((len(columns), num_bits), np.nan, dtype=np.float64)
-    for f, column in enumerate(columns):
-        values = sorted(value for value in column.tolist() if not math.isnan(value))
-        for i in range(1, num_bits + 1):
-            if values:
-                result[f, i - 1] = values[len(values) * i // (num_bits + 1)]
-    return result
+    levels = []
+    for column in columns:
+        places, distinct = distributive_places(column.tolist(), num_bits)
+        halves = [(low + distinct[distinct.index(low) + 1]) / 2 for low in places]
+        levels.append([math.floor(half) for half in halves] if integers else halves)
+    return levels
 
 
 def thermometer(x, levels):
-    """bit_i = x > t_i, as ±1, the bits of a feature side by side. x [..., F], levels [F, b] -> [..., F·b]."""
+    """bit_i = x > t_i, as ±1, the bits of a feature side by side. x [..., F], levels F lists -> [..., bits]."""
     x = np.asarray(x, dtype=np.float64)
-    num_features, num_bits = levels.shape
-    bits = np.full((*x.shape, num_bits), -1, dtype=np.int64)
-    for f in range(num_features):
-        for i in range(num_bits):
-            bits[..., f, i] = np.where(x[..., f] > levels[f, i], 1, -1)
-    return bits.reshape(*x.shape[:-1], num_features * num_bits)
+    bits = [np.where(x[..., f] > level, 1, -1) for f, of_feature in enumerate(levels) for level in of_feature]
+    return np.stack(bits, axis=-1).astype(np.int64)
 
 
-def median_threshold(train):
+def median_threshold(train, integers=False):
     """The thermometer's threshold for one bit, all features pooled."""
-    return float(thermometer_thresholds(np.asarray(train).reshape(-1, 1), 1)[0, 0])
+    return float(thermometer_thresholds(np.asarray(train).reshape(-1, 1), 1, integers)[0][0])
 
 
 def median(x, threshold):

@@ -16,7 +16,7 @@ from tyro.conf import arg
 
 from bep_jax.baselines import methods
 from bep_jax.baselines.local_rule import usual_group_size
-from bep_jax.commands.flags import Data, Network, Output, Plan, RuleFlags, Training, make_plan
+from bep_jax.commands.flags import Data, Network, Output, Plan, RuleFlags, Training, make_plan, say_notes
 from bep_jax.data.datasets import Dataset
 from bep_jax.files import atomic, folders, plots, runs
 from bep_jax.learning.rule import Rule
@@ -89,6 +89,7 @@ class Compare:
 
     def _compare(self, plan: Plan, names: Sequence[str], folder: Path) -> None:
         data = plan.load()
+        say_notes(data)
         model = plan.model(data)
         print(f"{plan.dataset}, {plan.title}: {', '.join(methods.TITLES[name] for name in names)}", flush=True)
         records: list[dict[str, Any]] = []

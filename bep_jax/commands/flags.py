@@ -5,6 +5,7 @@ The defaults are those of `fit`; of the rule, the paper's for recurrent networks
 """
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,7 @@ from tyro.conf import arg
 
 from bep_jax.data import datasets
 from bep_jax.data.datasets import Dataset
+from bep_jax.data.encode import Composition, Thermometer
 from bep_jax.learning.rule import Rule, next_group_size
 from bep_jax.network.model import Model, mlp, rnn
 from bep_jax.reproduce.flags import DataDir
@@ -27,7 +29,14 @@ class Data:
     """What to learn."""
 
     dataset: Annotated[str, arg(metavar="NAME")] = "random-prototypes"
-    """random-prototypes (drawn anew for every seed), mnist, fashion-mnist, digits, or ucr/<Problem>."""
+    """random-prototypes (drawn anew for every seed), mnist, fashion-mnist, digits, ucr/<Problem>, or a file of your
+    own: <path>.csv with --label, <path>.npz."""
+    label: Annotated[str | None, arg(metavar="COLUMN", help_behavior_hint="(needed for .csv)")] = None
+    """Tables: the column that holds the label; all others are features."""
+    test: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="(default: a part of the table)")] = None
+    """Tables: a file with the test part."""
+    test_fraction: Annotated[float | None, arg(metavar="FRACTION", help_behavior_hint="(default: 0.2)")] = None
+    """Tables without --test: the share of the samples to test on, drawn by --seed, of every class alike."""
     split: Literal["official", "paper"] = "official"
     """mnist and fashion-mnist: the official test file, or, as in the paper, the last 10,000 of the training file."""
     data_dir: DataDir = None
@@ -37,7 +46,8 @@ class Data:
     ] = None
     """Series: only the last so many time steps. Images: so many equal slices of the pixels, one a time step."""
     input_bits: Annotated[
-        int | None, arg(metavar="BITS", aliases=("--num-bits",), help_behavior_hint="(default: series 10, images 1)")
+        int | None,
+        arg(metavar="BITS", aliases=("--num-bits",), help_behavior_hint="(default: by the data, series 10, images 1)"),
     ] = None
     """Thermometer bits for every feature."""
     width: Annotated[
@@ -160,7 +170,8 @@ class Plan:
 
     @property
     def slug(self) -> str:
-        return f"{self.dataset.replace('/', '-')}-{self.kind}-{'x'.join(map(str, self.widths))}"
+        name = self.dataset if self.dataset.startswith(_SERIES) else Path(self.dataset).stem
+        return f"{name.replace('/', '-')}-{self.kind}-{'x'.join(map(str, self.widths))}"
 
     @property
     def title(self) -> str:
@@ -204,6 +215,21 @@ class Plan:
         }
 
 
+def say_notes(data: Dataset) -> None:
+    """Prints to stderr what was decided while the data were read, and which features say nothing."""
+    for note in data.notes:
+        print(note, file=sys.stderr)
+    encoder = data.encoder[0] if isinstance(data.encoder, tuple) else data.encoder
+    while isinstance(encoder, Composition):
+        encoder = encoder.encoders[0]
+    constant = encoder.constant_features if isinstance(encoder, Thermometer) else ()
+    if constant:
+        names = data.columns.names if data.columns is not None else None
+        shown = [names[i] if names else f"{i}" for i in constant[:10]] + ["…"] * (len(constant) > 10)
+        has = "feature has" if len(constant) == 1 else "features have"
+        print(f"{len(constant):,} {has} one value in training and no bit: {', '.join(shown)}", file=sys.stderr)
+
+
 def make_plan(data: Data, network: Network, flags: RuleFlags, training: Training) -> Plan:
     """What the flags come to, before any data are read.
 
@@ -241,6 +267,9 @@ def make_plan(data: Data, network: Network, flags: RuleFlags, training: Training
         "width": width or None,
         "fold": data.fold,
         "folds": data.folds,
+        "label": data.label,
+        "test": data.test,
+        "test_fraction": data.test_fraction,
     }
     data_seed = draws if data.dataset == "random-prototypes" else training.seed
     recurrent = {name: getattr(network, name) for name in _RECURRENT}

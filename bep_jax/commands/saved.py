@@ -1,7 +1,10 @@
 """The commands on saved networks: ``python -m bep_jax predict``, ``summary`` and ``export``."""
 
+import csv
 import dataclasses
+import io
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -23,8 +26,8 @@ class Predict:
     model: Annotated[Path, arg(metavar="FILE")]
     """A model.safetensors, from train or bep.save."""
     input: Annotated[Path, arg(metavar="FILE")]
-    """Samples: an array (.npy), features (.csv), time series (.ts), or images in an idx file (any other name,
-    also .gz)."""
+    """Samples: a table (.csv), an array (.npy), time series (.ts), images in an idx file (.idx, .gz), the test part of
+    an .npz file. Files of other names, and pipes, say by themselves what they are."""
     out: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: standard output)")] = None
     """Where to write."""
     ensemble: bool = False
@@ -33,6 +36,9 @@ class Predict:
     """Which network of the file, where it holds one a seed."""
     window: Annotated[int | None, arg(metavar="STEPS", help_behavior_hint="(default: as in training)")] = None
     """Time series: only the last so many time steps."""
+    scores: bool = False
+    """Write a table: a line of names, then for every sample its class and the score of every class. Scores are
+    integers; the largest wins, and the further ahead it is, the surer."""
 
     def run(self) -> None:
         """Predicts and prints, or writes.
@@ -45,10 +51,12 @@ class Predict:
         if self.out is not None:
             _check_output(self.out, "predict: --out")
         saved = load(self.model)
-        x = read_samples(self.input, saved, self.window)
-        found = np.argmax(scores(saved, x, None if self.ensemble else self.network or 0), axis=1)
+        samples = read_samples(self.input, saved, self.window)
+        for note in samples.notes:
+            print(f"predict: {note}", file=sys.stderr)
+        found = scores(saved, samples.x, None if self.ensemble else self.network or 0)
         names = saved.classes or tuple(map(str, range(saved.model.num_classes)))
-        text = "".join(f"{names[i]}\n" for i in found.tolist())
+        text = _scores_csv(found, names) if self.scores else "".join(f"{names[i]}\n" for i in np.argmax(found, axis=1))
         if not self.ensemble and self.network is None:
             _say_which(saved, "predict", "; --ensemble takes all of them")
         _write(text, self.out)
@@ -70,7 +78,8 @@ class Describe:
         print(
             f"\n{self.model}: {self.model.stat().st_size:,} bytes, {count} network{'s' * (count > 1)}"
             f"\nencoder: {_encoder_text(saved.encoder)}{steps}"
-            f"\nclasses: {', '.join(saved.classes) if saved.classes else saved.model.num_classes}",
+            f"\nclasses: {', '.join(saved.classes) if saved.classes else saved.model.num_classes}"
+            + (f"\ncolumns: {', '.join(saved.columns.names)}" if saved.columns is not None else ""),
             flush=True,
         )
 
@@ -101,10 +110,18 @@ class Export:
         saved = load(self.model)
         one = one_network(saved, self.network or 0, "export")
         assert not isinstance(one.encoder, tuple)
-        header = to_c(one.model, one.params, one.encoder, prefix=self.prefix)
+        header = to_c(one.model, one.params, one.encoder, prefix=self.prefix, columns=saved.columns)
         if self.network is None:
             _say_which(saved, "export", "; --network takes another")
         _write(header, self.out)
+
+
+def _scores_csv(scores: np.ndarray, names: Sequence[str]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["class", *(f"score {name}" for name in names)])
+    writer.writerows([names[row.argmax()], *row.tolist()] for row in scores)
+    return text.getvalue()
 
 
 def _check_output(path: Path, who: str) -> None:
@@ -132,8 +149,9 @@ def _encoder_text(encoder: Encoder | tuple[Encoder, ...] | None) -> str:
     if isinstance(encoder, Composition):
         return ", then ".join(map(_encoder_text, encoder.encoders))
     if isinstance(encoder, Thermometer):
-        per_feature = encoder.thresholds.shape[1]
-        return f"thermometer, {encoder.num_features:,} features of {per_feature} bit{'s' * (per_feature > 1)}"
+        most = encoder.thresholds.shape[1]
+        up_to = "" if encoder.counts is None else "up to "
+        return f"thermometer, {encoder.num_features:,} features of {up_to}{most} bit{'s' * (most > 1)}"
     if isinstance(encoder, Expansion):
         return f"expansion to {encoder.num_bits:,} bits"
     return "none, samples are bits"

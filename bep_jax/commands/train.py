@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from bep_jax.commands.flags import Data, Network, Plan, RuleFlags, Training, TrainOutput, make_plan
+from bep_jax.commands.flags import Data, Network, Plan, RuleFlags, Training, TrainOutput, make_plan, say_notes
 from bep_jax.data import datasets
 from bep_jax.data.datasets import Dataset
 from bep_jax.export import model_file
@@ -101,6 +101,7 @@ class Train:
         model, rule = plan.model(data), plan.rule
         batch_size = plan.batch_size(data)
         loaded = time.perf_counter()
+        say_notes(data)
         num_steps = data.train_x.shape[-2] if plan.kind == "rnn" else None
         steps = f", {num_steps} time steps" if num_steps is not None else ""
         print(
@@ -173,7 +174,9 @@ class Train:
             **runs.environment(),
         }
         try:
-            network = model_file.to_bytes(model, result.params, data.encoder, data.classes, window=num_steps)
+            network = model_file.to_bytes(
+                model, result.params, data.encoder, data.classes, window=num_steps, columns=data.columns
+            )
             picture = self._picture(plan, result, reported)
             runs.save(folder, record, result.seeds, result.history, picture, network)
             if self.output.json is not None:

@@ -1,8 +1,8 @@
-"""Input encoders: numbers to packed ±1 words. Thermometer, median, and a random expansion of bits.
+"""Input encoders: numbers to packed ±1 words. Thermometer, levels, median, and a random expansion of bits.
 
 An encoder is fitted on training data, once, and then is a plain function ``encoder(x) -> words`` on the host: NumPy
-compares every value in its own precision (JAX would round float64 to float32 first). Its fields are NumPy arrays and
-integers, all that a model file or a C program needs.
+compares values in the precision of the thresholds (JAX would round float64 to float32 first). Its fields are NumPy
+arrays and integers, all that a model file or a C program needs.
 
 Axis letters: F features (always the last axis), b bits per feature, K bits in, W = ceil(K / 32) words.
 
@@ -18,12 +18,27 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from bep_jax.kernels import bits, products
+from bep_jax.data.expansion import Expansion
+from bep_jax.data.thermometer import Thermometer, distributed, isnan, midpoints
+from bep_jax.data.words import as_numbers, pack_host
+from bep_jax.kernels import bits
 from bep_jax.kernels.checks import check_count
 
-# A block of rows is encoded at a time, so that the unpacked bits of a big data set never exist together.
-_BLOCK_BITS = 1 << 24
-_BLOCK_ROWS = 4096
+__all__ = [
+    "Composition",
+    "Encoder",
+    "Expansion",
+    "Thermometer",
+    "compose",
+    "expansion",
+    "fit_levels",
+    "fit_median",
+    "fit_thermometer",
+    "pack_host",
+]
+
+_MOST_BITS = 15  # of a feature, where the data decide
+_INPUT_BITS = 6272  # of all features together, then: 8 bits for each of 784 pixels
 
 
 class Encoder(Protocol):
@@ -35,142 +50,6 @@ class Encoder(Protocol):
 
     def __call__(self, x: npt.ArrayLike, /) -> np.ndarray:
         """Features ``[..., F]``, or words ``[..., W]``, to uint32 words."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Thermometer:
-    """Bit i of a feature is ``x > thresholds[feature, i]``; NaN gives bits that are all 0 (-1).
-
-    Bits are feature by feature: the b bits of feature 0, then those of feature 1. Lower thresholds come first.
-
-    Attributes:
-      thresholds: ``[F, b]`` of any real dtype, sorted along b. +inf in every place: the feature's bits are always 0.
-    """
-
-    thresholds: np.ndarray
-
-    def __post_init__(self) -> None:
-        thresholds = _numeric(self.thresholds, "Thermometer")
-        if thresholds.ndim != 2 or thresholds.size == 0:
-            raise ValueError(f"Thermometer: thresholds must be [features, bits], not empty, got {thresholds.shape}.")
-        if np.any(_isnan(thresholds)) or np.any(thresholds[:, 1:] < thresholds[:, :-1]):
-            raise ValueError("Thermometer: thresholds must be sorted along the last axis and hold no NaN.")
-        object.__setattr__(self, "thresholds", thresholds)
-
-    @property
-    def num_features(self) -> int:
-        """F, the features that a call expects."""
-        return self.thresholds.shape[0]
-
-    @property
-    def num_bits(self) -> int:
-        """F·b, the bits that a call returns."""
-        return self.thresholds.size
-
-    def __call__(self, x: npt.ArrayLike) -> np.ndarray:
-        """Encodes features.
-
-        Args:
-          x: bool, integer or floating point ``[..., F]``; an image is flattened first. It is compared in the wider of
-            its own dtype and that of the thresholds.
-
-        Returns:
-          uint32 ``[..., W]``, W = ceil(F·b / 32); padding bits are 0.
-
-        Raises:
-          TypeError: ``x`` holds no real numbers, or is traced.
-          ValueError: the last axis is not F.
-        """
-        x = _numeric(x, "Thermometer")
-        if x.ndim == 0 or x.shape[-1] != self.num_features:
-            raise ValueError(
-                f"Thermometer: fitted on {self.num_features} features, wanted [..., {self.num_features}], "
-                f"got shape {x.shape}."
-            )
-        rows = x.reshape(-1, self.num_features)
-        words = np.empty((rows.shape[0], bits.num_words(self.num_bits)), np.uint32)
-        block = max(1, _BLOCK_BITS // self.num_bits)
-        for start in range(0, rows.shape[0], block):
-            above = rows[start : start + block, :, None] > self.thresholds[None]
-            words[start : start + block] = pack_host(above.reshape(above.shape[0], -1))
-        return words.reshape(*x.shape[:-1], words.shape[1])
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Expansion:
-    """A fixed random layer: a' = sign(R a), R ±1 ``[K', K]``, sign(0) = +1.
-
-    Attributes:
-      matrix: R packed along K, uint32 ``[K', W]``; padding bits are 0.
-      num_inputs: K, the bits that a call expects.
-    """
-
-    matrix: np.ndarray
-    num_inputs: int
-
-    def __post_init__(self) -> None:
-        matrix = np.asarray(self.matrix)
-        if matrix.dtype != np.uint32:
-            raise TypeError(f"Expansion: matrix must be uint32 words, got {matrix.dtype}.")
-        if self.num_inputs < 1 or matrix.ndim != 2 or matrix.shape[1] != bits.num_words(self.num_inputs):
-            raise ValueError(
-                f"Expansion: num_inputs={self.num_inputs} does not fit a matrix of words of shape {matrix.shape}."
-            )
-        if matrix.shape[0] < 1:
-            raise ValueError("Expansion: matrix has no row.")
-        bits.check_padding(matrix, self.num_inputs, "Expansion")
-        object.__setattr__(self, "matrix", matrix)
-
-    @property
-    def num_bits(self) -> int:
-        """K', the bits that a call returns."""
-        return self.matrix.shape[0]
-
-    def __call__(self, x: npt.ArrayLike) -> np.ndarray:
-        """Expands bits.
-
-        Args:
-          x: uint32 ``[..., W]``, K bits packed; padding bits are 0.
-
-        Returns:
-          uint32 ``[..., ceil(K' / 32)]``; padding bits are 0.
-
-        Raises:
-          TypeError: ``x`` is not uint32, or is traced.
-          ValueError: ``x`` does not have W words, or has bits set in the padding.
-        """
-        x = _host(x, "Expansion")
-        if x.dtype != np.uint32:
-            raise TypeError(f"Expansion: wanted uint32 words, got {x.dtype}.")
-        if x.ndim == 0 or x.shape[-1] != bits.num_words(self.num_inputs):
-            raise ValueError(
-                f"Expansion: {self.num_inputs} bits are {bits.num_words(self.num_inputs)} words, got shape {x.shape}."
-            )
-        bits.check_padding(x, self.num_inputs, "Expansion")
-        rows = x.reshape(-1, x.shape[-1])
-        if rows.shape[1] <= 2 and rows.shape[0] > 1:
-            # A thermometer of one channel takes b + 1 values, rows of digits are mostly blank: expand each value once.
-            halves = rows.astype(np.uint64)
-            _, first, place = np.unique(
-                halves[:, 0] | halves[:, -1] << np.uint64(32), return_index=True, return_inverse=True
-            )
-            words = self._expand(rows[first])[place]
-        else:
-            words = self._expand(rows)
-        return words.reshape(*x.shape[:-1], words.shape[1])
-
-    def _expand(self, rows: np.ndarray) -> np.ndarray:
-        """uint32 ``[n, W]`` to ``[n, W']``, a block at a time."""
-        words = np.empty((rows.shape[0], bits.num_words(self.num_bits)), np.uint32)
-        for start in range(0, rows.shape[0], _BLOCK_ROWS):
-            block = rows[start : start + _BLOCK_ROWS]
-            # The last block is filled up to a power of two, so that few shapes are ever compiled.
-            room = min(_BLOCK_ROWS, 1 << (block.shape[0] - 1).bit_length())
-            padded = np.zeros((room, rows.shape[1]), np.uint32)
-            padded[: block.shape[0]] = block
-            expanded = _expand(self.matrix, padded, num_inputs=self.num_inputs)
-            words[start : start + _BLOCK_ROWS] = np.asarray(expanded)[: block.shape[0]]
-        return words
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -195,53 +74,79 @@ class Composition:
         return np.asarray(x)
 
 
-def fit_thermometer(train: npt.ArrayLike, num_bits: int) -> Thermometer:
+def fit_thermometer(train: npt.ArrayLike, num_bits: int | None = None) -> Thermometer:
     """Fits the distributive thermometer: per feature, thresholds that cut the training values into equal parts.
 
-    Threshold i (from 1 to b) is the sorted training values at index ⌊n·i / (b + 1)⌋, n the number of values that are
-    not NaN. Axes before the last are pooled: for series ``[n, T, F]`` a feature is a channel, over samples and time.
-    A constant feature has equal thresholds and so never a set bit in training data; a feature that is always NaN
-    gets thresholds of +inf and never a set bit at all.
+    Threshold i (from 1 to b) lies halfway between the sorted training value at index ⌊n·i / (b + 1)⌋, n the number of
+    values that are not NaN, and the next larger one. Where thresholds would coincide, or nothing is larger, they go
+    to where other values are. A feature has a bit for each of its distinct values but one at most: a feature of 0 and
+    1 has one, a constant one none (``encoder.constant_features`` names them). Axes before the last are pooled: for
+    series ``[n, T, F]`` a feature is a channel, over samples and time.
 
     Args:
       train: bool, integer or floating point ``[..., F]``, at least one row.
-      num_bits: b, bits per feature, at least 1.
+      num_bits: b, bits per feature at most, at least 1. None: 15, or fewer where F is large, so that all features
+        together have about 6,000; 8 for 784 features.
 
     Returns:
-      A :class:`Thermometer` of F·b bits, with thresholds in the dtype of ``train``.
+      A :class:`Thermometer` of F·b bits or fewer, with thresholds in the dtype of ``train``.
 
     Raises:
       TypeError: ``train`` holds no real numbers, or is traced; ``num_bits`` is not an integer.
-      ValueError: ``train`` is empty, or ``num_bits`` < 1.
+      ValueError: ``train`` is empty or no feature of it varies, or ``num_bits`` < 1.
 
     Example:
-      >>> encoder = fit_thermometer(np.array([[1.0], [2.0], [3.0], [4.0]]), num_bits=3)
-      >>> encoder.thresholds
-      array([[2., 3., 4.]])
-      >>> bits.unpack(encoder(np.array([2.5])), num_bits=3)
-      Array([ 1, -1, -1], dtype=int8)
+      >>> encoder = fit_thermometer(np.array([[1.0, 0], [2.0, 1], [3.0, 1], [4.0, 1]]), num_bits=2)
+      >>> encoder.thresholds, encoder.counts
+      (array([[2.5, 3.5],
+             [0.5, 0.5]]), array([2, 1], dtype=int32))
+      >>> bits.unpack(encoder(np.array([2.9, 1.0])), num_bits=3)
+      Array([ 1, -1,  1], dtype=int8)
     """
-    num_bits = check_count(num_bits, "num_bits", "fit_thermometer")
     train = _training(train, "fit_thermometer")
-    rows = train.reshape(-1, train.shape[-1])
-    thresholds = np.empty((rows.shape[1], num_bits), rows.dtype)
-    steps = np.arange(1, num_bits + 1, dtype=np.int64)
-    block = max(1, _BLOCK_BITS // rows.shape[0])
-    for start in range(0, rows.shape[1], block):
-        values = np.sort(rows[:, start : start + block].T, axis=1)  # a copy; NaN goes to the end
-        count = values.shape[1] - np.sum(_isnan(values), axis=1, dtype=np.int64)
-        index = count[:, None] * steps // (num_bits + 1)
-        found = np.take_along_axis(values, index, axis=1)
-        if not count.all():
-            found[count == 0] = np.inf
-        thresholds[start : start + block] = found
-    return Thermometer(thresholds)
+    num_bits = _num_bits(num_bits, train.shape[-1], "fit_thermometer")
+    columns = train.reshape(-1, train.shape[-1]).T
+    placed = [_placed(column, num_bits) for column in columns]
+    counts = np.array([len(found) for found in placed], np.int32)
+    if not counts.any():
+        raise ValueError(f"fit_thermometer: none of the {len(placed)} features varies in the training data.")
+    thresholds = np.zeros((len(placed), counts.max()), train.dtype)
+    for row, found in zip(thresholds, placed, strict=True):
+        row[: len(found)] = found
+        row[len(found) :] = found[-1] if len(found) else 0
+    return Thermometer(thresholds, counts)
+
+
+def fit_levels(train: npt.ArrayLike, num_bits: int | None = None) -> Thermometer:
+    """Fits levels: a thermometer with the same thresholds for all features, of their values together.
+
+    What images want: a grey level means the same at every pixel, and every pixel has as many bits.
+
+    Args:
+      train: bool, integer or floating point ``[..., F]``, at least one row.
+      num_bits: b, bits per feature at most, at least 1; None as for :func:`fit_thermometer`.
+
+    Returns:
+      A :class:`Thermometer` of F·b bits, b less than the number of distinct values, with thresholds in the dtype of
+      ``train``.
+
+    Raises:
+      TypeError: ``train`` holds no real numbers, or is traced; ``num_bits`` is not an integer.
+      ValueError: ``train`` is empty or all of one value, or ``num_bits`` < 1.
+
+    Example:
+      >>> fit_levels(np.array([[0, 0], [0, 90], [200, 255]], np.uint8), num_bits=2).thresholds
+      array([[ 45, 227],
+             [ 45, 227]], dtype=uint8)
+    """
+    return _levels(train, num_bits, "fit_levels")
 
 
 def fit_median(train: npt.ArrayLike) -> Thermometer:
     """Fits the median encoder: one bit per feature, ``x > t`` with one threshold for all features together.
 
-    t is the sorted training values (NaN left out) at index ⌊n / 2⌋; for MNIST and Fashion-MNIST it is 0.
+    t lies halfway between the sorted training values (NaN left out) at index ⌊n / 2⌋ and the next larger one, or below
+    where there is none; for MNIST and Fashion-MNIST it is 0.
 
     Args:
       train: bool, integer or floating point ``[..., F]``, at least one row.
@@ -251,25 +156,14 @@ def fit_median(train: npt.ArrayLike) -> Thermometer:
 
     Raises:
       TypeError: ``train`` holds no real numbers, or is traced.
-      ValueError: ``train`` is empty.
+      ValueError: ``train`` is empty or all of one value.
 
     Example:
       >>> encoder = fit_median(np.array([[0, 7], [0, 200], [0, 9]], np.uint8))
       >>> bits.unpack(encoder(np.array([[0, 200]], np.uint8)), num_bits=2)
       Array([[-1,  1]], dtype=int8)
     """
-    train = _training(train, "fit_median")
-    values = train.reshape(-1)
-    if (missing := _isnan(values)).any():
-        values = values[~missing]
-    if values.size == 0:
-        median = np.array(np.inf)
-    elif values.dtype == np.uint8:
-        # Images: counting is much faster than selection. The value at index n // 2 is the first whose count passes it.
-        median = np.asarray(np.searchsorted(np.cumsum(np.bincount(values)), values.size // 2, side="right"))
-    else:
-        median = np.partition(values, values.size // 2)[values.size // 2]
-    return Thermometer(np.full((train.shape[-1], 1), median, train.dtype))
+    return _levels(train, 1, "fit_median")
 
 
 def expansion(key: jax.Array, num_bits: int, width: int) -> Expansion:
@@ -333,46 +227,30 @@ def compose(*encoders: Encoder) -> Encoder:
     return flat[0] if len(flat) == 1 else Composition(tuple(flat))
 
 
-def pack_host(a: np.ndarray) -> np.ndarray:
-    """:func:`bep_jax.bits.pack` of a bool array ``[..., K]`` in NumPy, without a device or a compilation."""
-    octets = np.packbits(a, axis=-1, bitorder="little")
-    words = np.zeros((*a.shape[:-1], 4 * bits.num_words(a.shape[-1])), np.uint8)
-    words[..., : octets.shape[-1]] = octets
-    return words.view("<u4").astype(np.uint32, copy=False)
+def _levels(train: npt.ArrayLike, num_bits: int | None, who: str) -> Thermometer:
+    train = _training(train, who)
+    thresholds = _placed(train.reshape(-1), _num_bits(num_bits, train.shape[-1], who))
+    if not thresholds.size:
+        raise ValueError(f"{who}: all values of the training data are the same, or missing.")
+    return Thermometer(np.tile(thresholds, (train.shape[-1], 1)))
 
 
-@jax.jit(static_argnames="num_inputs")
-def _expand(matrix: jax.Array, words: jax.Array, *, num_inputs: int) -> jax.Array:
-    """uint32 ``[B, W]`` to ``[B, W']``."""
-    stability = products.forward(matrix, words.T, num_inputs=num_inputs)
-    return bits.pack_major(stability >= 0).T
+def _placed(values: np.ndarray, num_bits: int) -> np.ndarray:
+    """The thresholds of a feature, sorted and distinct; none where it does not vary."""
+    if (missing := isnan(values)).any():
+        values = values[~missing]
+    distinct, below = distributed(values, num_bits)
+    return midpoints(distinct[below], distinct[below + 1])
 
 
-def _host(x: npt.ArrayLike, who: str) -> np.ndarray:
-    if isinstance(x, jax.core.Tracer):
-        raise TypeError(f"{who}: encoders run on the host; encode before jit, vmap or scan.")
-    return np.asarray(x)
-
-
-def _numeric(x: npt.ArrayLike, who: str) -> np.ndarray:
-    """A real NumPy array; bool becomes uint8, a floating-point type that NumPy lacks (bfloat16) becomes float32."""
-    x = _host(x, who)
-    if x.dtype == bool:
-        return x.astype(np.uint8)
-    if np.issubdtype(x.dtype, np.integer) or np.issubdtype(x.dtype, np.floating):
-        return x
-    if jnp.issubdtype(x.dtype, jnp.floating):
-        return x.astype(np.float32)
-    raise TypeError(f"{who}: wanted numbers (bool, integer or floating point), got {x.dtype}.")
+def _num_bits(num_bits: int | None, num_features: int, who: str) -> int:
+    if num_bits is None:
+        return max(1, min(_MOST_BITS, _INPUT_BITS // num_features))
+    return check_count(num_bits, "num_bits", who)
 
 
 def _training(train: npt.ArrayLike, who: str) -> np.ndarray:
-    train = _numeric(train, who)
+    train = as_numbers(train, who)
     if train.ndim < 2 or train.size == 0:
         raise ValueError(f"{who}: wanted training data [..., features] with at least one row, got shape {train.shape}.")
     return train
-
-
-def _isnan(x: np.ndarray) -> np.ndarray:
-    """NaN mask; integers have none (and no mask is made of them)."""
-    return np.isnan(x) if np.issubdtype(x.dtype, np.floating) else np.zeros((1,) * x.ndim, bool)

@@ -6,13 +6,14 @@ Axis letters: n samples, T time, F features.
 """
 
 import os
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from bep_jax.data import files
-from bep_jax.data.dataset import Parts, index_labels
+from bep_jax.data.dataset import Parts
+from bep_jax.data.labels import class_indices, index_labels, read_labels
+from bep_jax.data.numpy_files import read_npz
 
 SUFFIX = ".npz"
 _NAMES = ("train_x", "train_y", "test_x", "test_y")
@@ -32,18 +33,12 @@ def load_npz(name: str, data_dir: str | os.PathLike | None) -> Parts:
       FileNotFoundError: there is no such file.
       ValueError: it is damaged, an array is missing, or their shapes do not fit.
     """
-    path = Path(name) if Path(name).exists() else files.root(data_dir) / name
-    if not path.is_file():
-        raise FileNotFoundError(f"load: there is no file {name}, and none in {files.root(data_dir)}.")
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            missing = [key for key in _NAMES if key not in archive]
-            if missing:
-                raise ValueError(f"it lacks {', '.join(missing)}; wanted {', '.join(_NAMES)}")
-            train_x, train_y, test_x, test_y = (archive[key] for key in _NAMES)
-            classes = archive.get("classes")
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise ValueError(f"load: {path} is no file of features: {error}.") from error
+    path = files.find(name, data_dir)
+    arrays = read_npz(files.read(path, "load"), path, "load")
+    missing = [key for key in _NAMES if key not in arrays]
+    if missing:
+        raise ValueError(f"load: {path} lacks {', '.join(missing)}; wanted {', '.join(_NAMES)}.")
+    train_x, train_y, test_x, test_y = (arrays[key] for key in _NAMES)
     for x, y, part in ((train_x, train_y, "train"), (test_x, test_y, "test")):
         if x.ndim not in (2, 3) or y.shape != x.shape[:1] or 0 in x.shape or x.dtype.kind not in "fiub":
             raise ValueError(
@@ -52,10 +47,21 @@ def load_npz(name: str, data_dir: str | os.PathLike | None) -> Parts:
             )
     if train_x.shape[1:] != test_x.shape[1:]:
         raise ValueError(f"load: {path}: train_x and test_x differ in {train_x.shape[1:]} and {test_x.shape[1:]}.")
-    found, (train_labels, test_labels) = index_labels(train_y.tolist(), test_y.tolist(), who="load")
-    if classes is not None:
-        if len(classes) < len(found) or not all(label.isdigit() and int(label) < len(classes) for label in found):
-            raise ValueError(f"load: {path}: labels must be in 0..{len(classes) - 1}, one for each of its classes.")
-        numbers = np.array([int(label) for label in found], np.int32)
-        found, train_labels, test_labels = tuple(map(str, classes)), numbers[train_labels], numbers[test_labels]
-    return Parts(train_x, train_labels, test_x, test_labels, found)
+    train_labels, test_labels = (
+        read_labels(y, f"load: {path}", part) for y, part in ((train_y, "train_y"), (test_y, "test_y"))
+    )
+    if "classes" not in arrays:
+        found, (train_index, test_index) = index_labels(train_labels, test_labels, who=f"load: {path}")
+        return Parts(train_x, train_index, test_x, test_index, found)
+    names = _names(arrays["classes"], path)
+    train_index, test_index = (class_indices(labels, names, f"load: {path}") for labels in (train_labels, test_labels))
+    return Parts(train_x, train_index, test_x, test_index, names)
+
+
+def _names(classes: np.ndarray, path: Path) -> tuple[str, ...]:
+    if classes.ndim != 1 or len(classes) < 2:
+        raise ValueError(f"load: {path}: classes must be at least two names, [C], got {classes.dtype} {classes.shape}.")
+    names = tuple(map(str, read_labels(classes, f"load: {path}", "classes")))
+    if len(set(names)) < len(names):
+        raise ValueError(f"load: {path}: classes names one class twice: {', '.join(names)}.")
+    return names

@@ -1,14 +1,84 @@
-"""Files of data: where they are, and what is said where they are not."""
+"""Files of data: where they are, what is in them, and what is said where they are not."""
 
 import os
 from pathlib import Path
 
 INSTALL = 'pip install "bep_jax[data]"'
+_BOMS = (
+    (b"\xff\xfe\x00\x00", "utf-32"),
+    (b"\x00\x00\xfe\xff", "utf-32"),
+    (b"\xef\xbb\xbf", "utf-8-sig"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
 
 
 def root(data_dir: str | os.PathLike | None) -> Path:
     """``data_dir``, else ``$BEP_JAX_DATA``, else ``~/.cache/bep_jax``."""
-    return Path(data_dir or os.environ.get("BEP_JAX_DATA") or Path.home() / ".cache" / "bep_jax").expanduser()
+    if chosen := data_dir or os.environ.get("BEP_JAX_DATA"):
+        return Path(chosen).expanduser()
+    try:
+        return Path.home() / ".cache" / "bep_jax"
+    except RuntimeError as error:
+        raise ValueError("load: there is no home folder; name one for data by data_dir or $BEP_JAX_DATA.") from error
+
+
+def find(name: str | os.PathLike, data_dir: str | os.PathLike | None) -> Path:
+    """A file by its path, as it is or inside the folder of data.
+
+    Raises:
+      FileNotFoundError: it is in neither place.
+    """
+    path = Path(name).expanduser()
+    if path.exists():
+        return path
+    folder = root(data_dir)
+    if not (folder / name).exists():
+        raise FileNotFoundError(f"load: there is no file {name}, and none in {folder}.")
+    return folder / name
+
+
+def read(path: Path, who: str) -> bytes:
+    """The content of a file or pipe.
+
+    Raises:
+      FileNotFoundError, IsADirectoryError, OSError: it cannot be read; the message begins with ``who`` and names it.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{who}: there is no file {path}.") from None
+    except IsADirectoryError:
+        raise IsADirectoryError(f"{who}: wanted a file, got the folder {path}.") from None
+    except (OSError, ValueError) as error:  # ValueError: a name with a null byte
+        raise OSError(f"{who}: {path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+
+
+def text(content: bytes, path: Path, who: str, what: str) -> tuple[str, tuple[str, ...]]:
+    """A file as text: UTF-8, with a byte order mark also UTF-16 and UTF-32, else Windows-1252.
+
+    Returns:
+      The text, and notes: that it is not UTF-8.
+
+    Raises:
+      ValueError: it is not text; the message says that the file is ``what``, and where.
+    """
+    encoding = next((name for mark, name in _BOMS if content.startswith(mark)), "utf-8")
+    notes: tuple[str, ...] = ()
+    try:
+        try:
+            found = content.decode(encoding)
+        except UnicodeDecodeError:
+            if encoding != "utf-8" or 0 in content:
+                raise
+            found, notes = content.decode("cp1252"), (f"{path}: not UTF-8, read as Windows-1252",)
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise ValueError(f"{who}: {path} is {what}: line {line} is not text ({error.reason}).") from error
+    if (null := found.find("\0")) >= 0:
+        line = found.count("\n", 0, null) + 1
+        raise ValueError(f"{who}: {path} is {what}: line {line} is not text (a null character).")
+    return found, notes
 
 
 def missing(name: str, paths: list[Path], source: str, reason: Exception) -> FileNotFoundError:

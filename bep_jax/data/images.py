@@ -6,6 +6,8 @@ Sources: http://yann.lecun.com/exdb/mnist, https://github.com/zalandoresearch/fa
 """
 
 import gzip
+import io
+import math
 import os
 import struct
 import zlib
@@ -87,39 +89,57 @@ def slices(parts: Parts, window: int) -> Parts:
     )
 
 
-def read_idx(path: Path, ndim: int) -> np.ndarray:
+def read_idx(path: Path, ndim: int, who: str = "load") -> np.ndarray:
     """Reads an idx file of unsigned bytes, gzipped or not.
 
     Args:
       path: the file.
       ndim: the dimensions it must have: 3 for images, 1 for labels.
+      who: begins the messages of errors.
 
     Returns:
       uint8, in the shape that the file states.
 
     Raises:
+      FileNotFoundError: there is no such file.
       ValueError: not such a file, truncated, or with bytes left over; the message names the file.
     """
-    content = path.read_bytes()
-    if content[:2] == b"\x1f\x8b":
-        try:
-            content = gzip.decompress(content)
-        except (OSError, EOFError, zlib.error) as error:
-            raise ValueError(f"load: {path} is a damaged gzip file ({error}); remove it and load again.") from error
+    return parse_idx(files.read(path, who), path, ndim, who)
+
+
+def parse_idx(content: bytes, path: Path, ndim: int, who: str) -> np.ndarray:
+    """The array in the content of an idx file; of a gzipped one no more is unpacked than its header states."""
+    packed = content[:2] == b"\x1f\x8b"
+    plain = io.BytesIO(content)
+    file: io.BufferedIOBase = gzip.GzipFile(fileobj=plain) if packed else plain
     magic = bytes((0, 0, 8, ndim))
-    if content[:4] != magic:
-        raise ValueError(
-            f"load: {path} is not an idx file of bytes with {ndim} dimensions: it begins with "
-            f"{content[:4].hex() or 'nothing'}, not {magic.hex()}."
-        )
-    if len(content) < 4 + 4 * ndim:
-        raise ValueError(f"load: {path} is truncated inside its header.")
-    shape = struct.unpack_from(f">{ndim}I", content, 4)
-    size, found = int(np.prod(shape, dtype=object)), len(content) - 4 - 4 * ndim
-    if found != size:
-        state = "truncated" if found < size else "too long"
-        raise ValueError(f"load: {path} is {state}: its header states {shape}, {size} bytes, it holds {found}.")
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * ndim).reshape(shape)
+    try:
+        head = file.read(4 + 4 * ndim)
+        if head[:4] != magic:
+            raise ValueError(
+                f"{who}: {path} is not an idx file of bytes with {ndim} dimensions: it begins with "
+                f"{head[:4].hex() or 'nothing'}, not {magic.hex()}."
+            )
+        if len(head) < 4 + 4 * ndim:
+            raise ValueError(f"{who}: {path} is truncated inside its header.")
+        shape = struct.unpack_from(f">{ndim}I", head, 4)
+        size = math.prod(shape)
+        values = _read_at_most(file, size + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{who}: {path} is a damaged gzip file ({error}); remove it and load again.") from error
+    if len(values) != size:
+        state, found = ("truncated", len(values)) if len(values) < size else ("too long", "more")
+        raise ValueError(f"{who}: {path} is {state}: its header states {shape}, {size} bytes, it holds {found}.")
+    return np.frombuffer(values, np.uint8).reshape(shape)
+
+
+def _read_at_most(file: io.BufferedIOBase, size: int) -> bytes:
+    """Up to ``size`` bytes, in pieces: a stated size is no reason to allocate it."""
+    pieces, left = [], size
+    while left and (piece := file.read(min(left, 1 << 20))):
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces)
 
 
 def _find(folder: Path, stem: str) -> Path | None:

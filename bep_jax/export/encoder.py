@@ -12,7 +12,6 @@ from bep_jax.network.model import Model
 
 _C_TYPES = {
     **{f"{sign}int{size}": f"{sign}int{size}_t" for sign in ("", "u") for size in (8, 16, 32, 64)},
-    "float16": "float",
     "float32": "float",
     "float64": "double",
 }
@@ -38,31 +37,15 @@ def encoder_stages(model: Model, encoder: Encoder | None, name: str) -> Stages:
     const_bytes, is_float = 0, False
     first = encoders[0] if encoders else None
     if isinstance(first, Thermometer):
-        thresholds = first.thresholds
-        if thresholds.dtype.name not in _C_TYPES:
-            raise TypeError(f"to_c: C has no type for thresholds of {thresholds.dtype}; convert them to float64.")
-        thresholds = thresholds.astype(np.float32) if thresholds.dtype == np.float16 else thresholds
-        input_type, num_inputs = _C_TYPES[thresholds.dtype.name], first.num_features
+        dtype = first.thresholds.dtype
+        if dtype.name not in _C_TYPES:
+            raise TypeError(f"to_c: C has no type for thresholds of {dtype}; convert them to float64.")
+        input_type, num_inputs = _C_TYPES[dtype.name], first.num_features
         input_comment = f"{input_type} features that a call reads"
-        is_float = thresholds.dtype.kind == "f"
+        is_float = dtype.kind == "f"
         num_bits = first.num_bits
-        shared = bool((thresholds == thresholds[0]).all())
-        kept = thresholds[:1] if shared else thresholds
-        comment = f"thresholds [{num_inputs}, {thresholds.shape[1]}]" + (
-            ", the same for all features" if shared else ""
-        )
-        constants.append(array(input_type, f"{name}_thresholds", kept, comment))
-        const_bytes += kept.nbytes
-        per_feature = thresholds.shape[1]
-        place = "f" if per_feature == 1 else f"{per_feature}u * f + i"
-        index = ("0" if per_feature == 1 else "i") if shared else place
-        fill = [
-            f"@prefix@_clear(@to@, {bits.num_words(num_bits)}u);",
-            f"for (f = 0; f < {num_inputs}u; f++)",
-            *([f"    for (i = 0; i < {per_feature}u; i++)"] if per_feature > 1 else []),
-            f"{'    ' * (1 + (per_feature > 1))}@prefix@_set(@to@, {place}, input[f] > @prefix@_thresholds[{index}]);",
-        ]
-        declared, wide = ["uint32_t f, i;" if per_feature > 1 else "uint32_t f;"], encoders[1:]
+        constants, const_bytes, declared, fill = _thermometer(first, input_type, name)
+        wide = encoders[1:]
     else:
         num_bits = model.num_inputs if first is None else first.num_inputs
         input_type, num_inputs = "uint32_t", bits.num_words(num_bits)
@@ -88,6 +71,42 @@ def encoder_stages(model: Model, encoder: Encoder | None, name: str) -> Stages:
         raise ValueError(f"to_c: the encoder gives {num_bits} bits, the model takes {model.num_inputs}.")
     body = declared + [line.replace("@to@", "words") for line in body]
     return Stages(input_type, num_inputs, input_comment, constants, const_bytes, is_float, body, stack_bytes)
+
+
+def _thermometer(encoder: Thermometer, input_type: str, name: str) -> tuple[list[str], int, list[str], list[str]]:
+    """Constants, their bytes, declarations, and the lines that set every bit."""
+    num_features, most = encoder.thresholds.shape
+    clear = f"@prefix@_clear(@to@, {bits.num_words(encoder.num_bits)}u);"
+    every = f"for (f = 0; f < {num_features}u; f++)"
+    if encoder.counts is not None:  # as many bits as a feature has
+        kept = encoder.thresholds[encoder.used]
+        counts = encoder.counts.astype(np.min_scalar_type(encoder.counts.max()))
+        constants = [
+            array(input_type, f"{name}_thresholds", kept, f"thresholds of {num_features} features, side by side"),
+            array(_C_TYPES[counts.dtype.name], f"{name}_counts", counts, "how many of them each feature has"),
+        ]
+        fill = [
+            clear,
+            every,
+            "    for (i = 0; i < @prefix@_counts[f]; i++, k++)",
+            "        @prefix@_set(@to@, k, input[f] > @prefix@_thresholds[k]);",
+        ]
+        return constants, kept.nbytes + counts.nbytes, ["uint32_t f, i, k = 0;"], fill
+    shared = bool((encoder.thresholds == encoder.thresholds[0]).all())
+    kept = encoder.thresholds[:1] if shared else encoder.thresholds
+    comment = f"thresholds [{num_features}, {most}]{', the same for all features' * shared}"
+    constants = [array(input_type, f"{name}_thresholds", kept, comment)]
+    place = "f" if most == 1 else f"{most}u * f + i"
+    index = ("0" if most == 1 else "i") if shared else place
+    setting = f"@prefix@_set(@to@, {place}, input[f] > @prefix@_thresholds[{index}]);"
+    if most == 1:
+        return constants, kept.nbytes, ["uint32_t f;"], [clear, every, f"    {setting}"]
+    return (
+        constants,
+        kept.nbytes,
+        ["uint32_t f, i;"],
+        [clear, every, f"    for (i = 0; i < {most}u; i++)", f"        {setting}"],
+    )
 
 
 def _flat(encoder: Encoder | tuple[Encoder, ...] | None) -> Iterable[Thermometer | Expansion]:

@@ -7,11 +7,13 @@ floats, and are only compared. No heap; buffers live on the stack, a recurrent n
 Axis letters: K inputs, N neurons, C classes, F features, b bits per feature, W words.
 """
 
+import re
 from typing import cast
 
 import jax
 import numpy as np
 
+from bep_jax.data.columns import Columns
 from bep_jax.data.encode import Encoder, pack_host
 from bep_jax.export.encoder import encoder_stages
 from bep_jax.export.network import mlp_functions, recurrent_functions, stack_bytes
@@ -22,7 +24,9 @@ from bep_jax.network.layers.layer import Layer
 from bep_jax.network.model import Model, Params
 
 
-def to_c(model: Model, params: Params, encoder: Encoder | None = None, *, prefix: str = "bep") -> str:
+def to_c(
+    model: Model, params: Params, encoder: Encoder | None = None, *, prefix: str = "bep", columns: Columns | None = None
+) -> str:
     """Writes a network as a C99 header: exactly the predictions and logits of `bep_jax.logits`.
 
     An MLP gets ``int bep_predict(const bep_input_t *input)`` and ``void bep_logits(const bep_input_t *input, int32_t
@@ -33,8 +37,9 @@ def to_c(model: Model, params: Params, encoder: Encoder | None = None, *, prefix
     encoder), ``BEP_STATIC_BYTES`` (state that changes) and ``BEP_STACK_BYTES`` (the largest buffers of a call).
 
     ``bep_input_t`` is the dtype of the thermometer's thresholds: uint8 pixels are compared as integers, float32 as
-    float, float16 as float, float64 as double. To feed another type, convert the thresholds first, for example
-    ``Thermometer(encoder.thresholds.astype(np.float32))``, and train and test with that encoder. Without an encoder,
+    float, float64 as double. To feed another type, convert the thresholds first, for example
+    ``dataclasses.replace(encoder, thresholds=encoder.thresholds.astype(np.float32))``, and train and test with that
+    encoder. Without an encoder,
     or where it starts with an expansion, inputs are packed words as from `bep_jax.bits.pack`.
 
     Include the header in one C file: everything in it is ``static``.
@@ -45,6 +50,7 @@ def to_c(model: Model, params: Params, encoder: Encoder | None = None, *, prefix
         classifier uint32 ``[C, W]``. One seed, without a leading seed axis.
       encoder: what makes ``model.num_inputs`` bits of an input: a `Thermometer`, an `Expansion`, a composition.
       prefix: of every symbol and, in capitals, every macro; made a lower-case C identifier.
+      columns: ``Dataset.columns`` of a table: a comment says which input is which.
 
     Returns:
       The text of the header.
@@ -97,6 +103,7 @@ def to_c(model: Model, params: Params, encoder: Encoder | None = None, *, prefix
         "#include <stdint.h>\n",
         *([FINITE_MATH] if stages.is_float else []),
         *(f"#define @PREFIX@_{key} {value} /* {comment} */" for key, (value, comment) in sizes.items()),
+        *_inputs(columns, stages.num_inputs),
         f"\ntypedef {stages.input_type} @prefix@_input_t;\n",
         *arrays,
         KERNELS,
@@ -105,6 +112,18 @@ def to_c(model: Model, params: Params, encoder: Encoder | None = None, *, prefix
         "#endif",
     ]
     return "\n".join(parts).replace("@prefix@", name).replace("@PREFIX@", name.upper()) + "\n"
+
+
+def _inputs(columns: Columns | None, num_inputs: int) -> list[str]:
+    """A comment with the name of every input."""
+    if columns is None:
+        return []
+    if len(columns.names) != num_inputs:
+        raise ValueError(f"to_c: the columns make {len(columns.names)} features, the encoder takes {num_inputs}.")
+    names = [re.sub(r"[^ -~]|[*?\\]", "_", name) for name in columns.names]
+    values = ["input[i] is", *(f"  {i}: {name}" for i, name in enumerate(names)), '"a = b" is 1 where a is b, else 0;']
+    lines = [*values[: 1 + num_inputs], *(values[-1:] if any(" = " in name for name in names) else [])]
+    return ["\n/* " + "\n * ".join([*lines, "a value that is missing is NAN."]) + " */"]
 
 
 def _check(model: Model, params: Params) -> None:

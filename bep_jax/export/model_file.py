@@ -12,6 +12,7 @@ import dataclasses
 import itertools
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bep_jax.data import encode
+from bep_jax.data.columns import Column, Columns
 from bep_jax.data.encode import Composition, Encoder, Expansion, Thermometer
 from bep_jax.files import atomic, tensor_file
 from bep_jax.files.tensor_file import Format
@@ -29,7 +31,8 @@ from bep_jax.network.layers.layer import Layer
 from bep_jax.network.layers.registry import KINDS, name_of
 from bep_jax.network.model import Model, Params
 
-_FORMAT = Format("bep_jax", 3, "model from bep.save")  # version 1 had no window, 2 no patterns and gated updates
+# Version 1 had no window, 2 no patterns and gated updates, 3 no columns and as many bits for every feature.
+_FORMAT = Format("bep_jax", 4, "model from bep.save")
 _THRESHOLD_BYTES = 8  # of the widest number that a safetensors file can hold
 
 
@@ -41,6 +44,7 @@ class Saved(NamedTuple):
     encoder: Encoder | tuple[Encoder, ...] | None  # a tuple: one for each network
     classes: tuple[str, ...] | None  # C names
     window: int | None = None  # T, the time steps of a sample in training; None where the file does not say
+    columns: Columns | None = None  # of the table that it was trained on
 
 
 def save(
@@ -51,6 +55,7 @@ def save(
     classes: Sequence[str] | None = None,
     hidden: bool = False,
     window: int | None = None,
+    columns: Columns | None = None,
 ) -> None:
     """Writes a network, or several of one model, to a file: complete, or what was there stays.
 
@@ -63,6 +68,7 @@ def save(
       classes: C names.
       hidden: keep the int16 hidden weights, for further training; otherwise their signs, one bit each.
       window: recurrent: T, the time steps of a sample in training, to which `bep_jax.export.predict` cuts new ones.
+      columns: ``Dataset.columns`` of a table, by whose names ``predict`` takes the columns of new ones.
 
     Raises:
       TypeError: an argument of the wrong kind, such as an encoder of your own.
@@ -79,7 +85,7 @@ def save(
       ...     bep.load(f"{folder}/net.safetensors").classes
       ('no', 'yes')
     """
-    content = to_bytes(model, params, encoder, classes, hidden, window)
+    content = to_bytes(model, params, encoder, classes, hidden, window, columns)
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(f"save: wanted a file, got the folder {path}.")
@@ -136,6 +142,7 @@ def to_bytes(
     classes: Sequence[str] | None = None,
     hidden: bool = False,
     window: int | None = None,
+    columns: Columns | None = None,
 ) -> bytes:
     """The content of the file that `save` writes; equal arguments give equal bytes.
 
@@ -162,6 +169,7 @@ def to_bytes(
         "encoder": _describe_encoders(model, encoder, num_networks, tensors),
         "classes": _check_classes(model, classes),
         "window": _check_window(model, window),
+        "columns": _describe_columns(columns, encoder),
     }
     return tensor_file.dumps(_FORMAT, tensors, about)
 
@@ -207,6 +215,35 @@ def _check_window(model: Model, window: int | None) -> int | None:
     return check_count(window, "window", "save")
 
 
+def _describe_columns(columns: Columns | None, encoder: Encoder | Sequence[Encoder] | None) -> dict[str, Any] | None:
+    if columns is None:
+        return None
+    if not isinstance(columns, Columns):
+        raise TypeError(f"save: columns must be those of a Dataset, got {type(columns).__name__}.")
+    for one in encoder if isinstance(encoder, Sequence) else (encoder,):
+        features = num_features(one)
+        if features != len(columns.names):
+            raise ValueError(f"save: the columns make {len(columns.names)} features, the encoder takes {features}.")
+    return {"label": columns.label, "features": [list(column) for column in columns.features]}
+
+
+def num_features(encoder: Encoder | None) -> int | None:
+    """F, the features that an encoder takes; None where it takes bits."""
+    while isinstance(encoder, Composition):
+        encoder = encoder.encoders[0]
+    return getattr(encoder, "num_features", None)
+
+
+def _decode_columns(about: Mapping[str, Any] | None) -> Columns | None:
+    if about is None:
+        return None
+    label, features = about["label"], about["features"]
+    texts = [label or "", *(name for name, _ in features), *(text for _, values in features for text in values or ())]
+    if not all(isinstance(text, str) for text in texts) or not features:
+        raise ValueError("names of columns must be text")
+    return Columns(tuple(Column(name, None if values is None else tuple(values)) for name, values in features), label)
+
+
 def _describe_layer(layer: Any) -> dict[str, Any]:
     name = name_of(layer)
     if name is None:
@@ -243,7 +280,7 @@ def _check_encoder(model: Model, encoder: Encoder) -> Encoder:
 
 
 def _describe_encoder(encoder: Encoder, tensors: dict[str, np.ndarray]) -> dict[str, Any]:
-    name = f"encoder.{sum(key.startswith('encoder.') for key in tensors)}"
+    name = f"encoder.{sum(re.fullmatch(r'encoder.[0-9]+', key) is not None for key in tensors)}"
     if type(encoder) is Composition:
         return {"type": "composition", "encoders": [_describe_encoder(one, tensors) for one in encoder.encoders]}
     if type(encoder) is Expansion:
@@ -253,7 +290,10 @@ def _describe_encoder(encoder: Encoder, tensors: dict[str, np.ndarray]) -> dict[
         if encoder.thresholds.dtype.itemsize > _THRESHOLD_BYTES:
             raise TypeError(f"save: thresholds of {encoder.thresholds.dtype} do not fit the file; use float64.")
         tensors[name] = encoder.thresholds
-        return {"type": "thermometer", "tensor": name}
+        if encoder.counts is None:
+            return {"type": "thermometer", "tensor": name}
+        tensors[f"{name}.counts"] = encoder.counts
+        return {"type": "thermometer", "tensor": name, "counts": f"{name}.counts"}
     raise TypeError(f"save: wanted an encoder from bep_jax.encode, got {type(encoder).__name__}.")
 
 
@@ -290,7 +330,10 @@ def _decode(tensors: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> Save
     window = about.get("window")  # none in version 1
     if window is not None:
         _count(window)
-    return Saved(model, Params(tuple(hidden), jnp.asarray(classifier)), encoder, classes, window)
+    columns = _decode_columns(about.get("columns"))  # none before version 4
+    if columns is not None:
+        _describe_columns(columns, encoder)  # for its checks
+    return Saved(model, Params(tuple(hidden), jnp.asarray(classifier)), encoder, classes, window, columns)
 
 
 def _decode_layer(layer: Mapping[str, Any]) -> Layer:
@@ -311,7 +354,8 @@ def _decode_layer(layer: Mapping[str, Any]) -> Layer:
 def _decode_encoder(about: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> Encoder:
     match about["type"]:
         case "thermometer":
-            return Thermometer(tensors[about["tensor"]])
+            counts = tensors[about["counts"]] if "counts" in about else None
+            return Thermometer(tensors[about["tensor"]], counts)
         case "expansion":
             shape = (_count(about["width"]), _count(about["num_inputs"]))
             return Expansion(encode.pack_host(_from_octets(tensors[about["tensor"]], (), shape)), shape[1])

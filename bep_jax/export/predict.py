@@ -4,19 +4,24 @@ Axis letters: n samples, T time, F features, S seeds, C classes, W = ceil(K / 32
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import jax
 import numpy as np
 import numpy.typing as npt
 
-from bep_jax.data import encode
+from bep_jax.data import encode, files
+from bep_jax.data.columns import Column, Columns
 from bep_jax.data.dataset import last_steps, window_length
 from bep_jax.data.encode import Composition, Encoder, Expansion, Thermometer
-from bep_jax.data.images import read_idx
-from bep_jax.data.series import read_ts
+from bep_jax.data.images import parse_idx
+from bep_jax.data.labels import read_labels
+from bep_jax.data.numpy_files import read_npy, read_npz
+from bep_jax.data.table_files import labels_of, without
+from bep_jax.data.tables import Table, described, parse_table
+from bep_jax.data.ts_file import parse_ts
 from bep_jax.export.model_file import Saved
 from bep_jax.kernels import bits
 from bep_jax.kernels.checks import check_count
@@ -86,48 +91,119 @@ def scores(saved: Saved, x: npt.ArrayLike, network: int | None = None) -> np.nda
     return total
 
 
-def read_samples(path: Path, saved: Saved, window: int | None = None) -> np.ndarray:
-    """The samples of a file, in the shape that `scores` takes, cut as in training.
+class Samples(NamedTuple):
+    """What a file holds for a network."""
 
-    Series are cut to their last T steps, shorter ones padded in front with NaN; images are cut into slices of as many
-    pixels as a time step takes.
+    x: np.ndarray  # in the shape that `scores` takes
+    labels: list[Hashable] | None  # n labels, where the file has them for all samples
+    notes: tuple[str, ...] = ()  # what was decided while reading, a line each
+
+
+def read_samples(path: Path, saved: Saved, window: int | None = None, label: str | None = None) -> Samples:
+    """The samples of a file, in the shape that `scores` takes, cut as in training, and their labels if it has any.
+
+    Columns of a table are taken by the names that they had in training, in any order. Series are cut to their last T
+    steps, shorter ones padded in front with NaN; images are cut into slices of as many pixels as a time step takes.
 
     Args:
-      path: ``.npy``; ``.csv``, features, a sample a line, with or without a line of names; ``.ts``; any other name is
-        an idx file of images, gzipped or not.
+      path: ``.npy``; ``.npz``, the test part; ``.csv`` or ``.tsv``, a table; ``.ts``; ``.idx``, ``.gz``, images. Of
+        other names, what the file begins with decides.
       saved: from `load`.
       window: T, in place of the one that the file of the network states.
+      label: the column of a table that holds labels; by default the one of training, if the table has it.
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: a file of another kind, damaged, or with samples that do not fit the model.
+      ValueError: a file of another kind, damaged, or with samples that do not fit the model; the message names it.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"predict: there is no file {path}.")
+    who = "predict"
     recurrent = saved.model.recurrent
     if window is not None:
-        check_count(window, "window", "predict")
+        check_count(window, "window", who)
         if not recurrent:
             raise ValueError("predict: --window is for recurrent networks.")
     window = saved.window if window is None else window
-    if path.suffix == ".ts":
+    content = files.read(path, who)
+    kind = _kind(path, content)
+    if kind == "ts":
         if not recurrent:
             raise ValueError(f"predict: {path} holds time series, the model is not recurrent.")
-        series, _ = read_ts(path)
-        return last_steps(series, window_length(window, series, "predict"))
-    read = {".npy": _read_npy, ".csv": _read_csv}.get(path.suffix)
-    x = read_idx(path, 3) if read is None else read(path)
-    if x.size == 0:
-        raise ValueError(f"predict: {path} holds no samples, its shape is {x.shape}.")
+        found = parse_ts(content, path, who)
+        named = [one for one in found.labels if one is not None]
+        x = last_steps(found.series, window_length(window, found.series, who))
+        return Samples(x, list(named) if len(named) == len(x) else None)
+    if kind == "table":
+        if recurrent:
+            raise ValueError(f"predict: {path} holds a table, the model takes series: .ts or .npy [n, T, features].")
+        return _table(parse_table(content, path, _known(saved, label), who), saved, label)
+    labels: list[Hashable] | None = None
+    if kind == "npz":
+        x, labels = _npz(content, path)
+    else:
+        x = read_npy(content, path, who) if kind == "npy" else parse_idx(content, path, 3, who)
+    if x.ndim < 2 or x.size == 0:
+        raise ValueError(f"predict: {path} must hold samples [n, features], at least one, got shape {x.shape}.")
     if not recurrent:
-        return x.reshape(x.shape[0], -1) if x.ndim > 2 else x
-    if read is None:
-        return _slices(path, x.reshape(x.shape[0], -1), _num_features(saved), window)
+        return Samples(x.reshape(x.shape[0], -1) if x.ndim > 2 else x, labels)
+    if kind == "idx":
+        return Samples(_slices(path, x.reshape(x.shape[0], -1), _num_features(saved), window), labels)
     if window is None or x.ndim != 3:
-        return x
+        return Samples(x, labels)
     if x.shape[1] < window and not isinstance(_first(saved), Thermometer):
         raise ValueError(f"predict: {path} has {x.shape[1]} time steps of bits, the model takes {window}.")
-    return last_steps(list(x), window)
+    return Samples(last_steps(list(x), window), labels)
+
+
+def _kind(path: Path, content: bytes) -> str:
+    """What a file is, by its name, else by its content."""
+    named = {".npy": "npy", ".npz": "npz", ".csv": "table", ".tsv": "table", ".ts": "ts", ".idx": "idx", ".gz": "idx"}
+    if (kind := named.get(path.suffix.lower())) is not None:
+        return kind
+    begins = ((b"\x93NUMPY", "npy"), (b"PK", "npz"), (b"\x1f\x8b", "idx"), (b"\0\0", "idx"), (b"@", "ts"), (b"#", "ts"))
+    kind = next((kind for mark, kind in begins if content.startswith(mark)), None)
+    # A table is text of several fields a line; anything else is told as no idx file.
+    return kind or (
+        "table" if b"\0" not in content[:4096] and any(map(content[:4096].count, (b",", b";", b"\t"))) else "idx"
+    )
+
+
+def _known(saved: Saved, label: str | None) -> list[str]:
+    """Names by which the first line of a table is known for one of names."""
+    columns = saved.columns
+    return ([] if columns is None else [*(one.name for one in columns.features), columns.label or ""]) + [label or ""]
+
+
+def _table(table: Table, saved: Saved, label: str | None) -> Samples:
+    """Features by the columns of training, else in the order of the file."""
+    notes = (described(table), *table.notes)
+    wanted = label or (saved.columns.label if saved.columns is not None else None)
+    labels = None
+    if wanted is not None and (label is not None or (table.names is not None and wanted in table.names)):
+        labels = labels_of(table, wanted, "predict")
+        table = without(table, wanted)
+    columns = saved.columns
+    if columns is None:
+        names = table.names or tuple(str(i + 1) for i in range(len(table.columns)))
+        columns = Columns(tuple(Column(name) for name in names))
+        if len(names) != _num_features(saved):
+            raise ValueError(
+                f"predict: {table.source} has {len(names)} columns, the model takes {_num_features(saved)} features."
+            )
+    x, ignored = columns.encode(table, "predict")
+    return Samples(x, labels, (*notes, *ignored))
+
+
+def _npz(content: bytes, path: Path) -> tuple[np.ndarray, list[Hashable] | None]:
+    arrays = read_npz(content, path, "predict")
+    for x, y in (("test_x", "test_y"), ("x", "y")):
+        if x in arrays:
+            labels = read_labels(arrays[y], f"predict: {path}", y) if y in arrays else None
+            if labels is not None and len(labels) != len(arrays[x]):
+                raise ValueError(
+                    f"predict: {path} has {len(arrays[x])} samples in {x} and {len(labels)} labels in {y}."
+                )
+            return arrays[x], labels
+    raise ValueError(f"predict: {path} must hold samples as test_x or x, got {', '.join(arrays) or 'nothing'}.")
 
 
 def _slices(path: Path, x: np.ndarray, num_features: int, window: int | None) -> np.ndarray:
@@ -136,30 +212,6 @@ def _slices(path: Path, x: np.ndarray, num_features: int, window: int | None) ->
     if pixels % num_features or window not in (None, pixels // num_features):
         raise ValueError(f"predict: {path} has images of {pixels} pixels, the model takes time steps of {wanted}.")
     return x.reshape(x.shape[0], -1, num_features)
-
-
-def _read_npy(path: Path) -> np.ndarray:
-    try:
-        x = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"predict: {path} is no .npy file of numbers, or is damaged: {error}") from error
-    if not isinstance(x, np.ndarray) or x.ndim < 2:
-        shape = x.shape if isinstance(x, np.ndarray) else type(x).__name__
-        raise ValueError(f"predict: {path} must hold samples [n, features], got {shape}.")
-    return x
-
-
-def _read_csv(path: Path) -> np.ndarray:
-    """Features ``[n, F]``; an empty field is a missing value, NaN."""
-    lines = [line.split(",") for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    try:
-        try:
-            rows = [[float(field.strip() or "nan") for field in line] for line in lines]
-        except ValueError:  # a first line of names
-            rows = [[float(field.strip() or "nan") for field in line] for line in lines[1:]]
-        return np.array(rows, np.float64)
-    except ValueError as error:
-        raise ValueError(f"predict: {path} must hold features alone, as many in each line: {error}.") from error
 
 
 @functools.cache

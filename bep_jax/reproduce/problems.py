@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bep_jax.data import encode, files, series
+from bep_jax.data import files, series
+from bep_jax.data.arrays import usual_encoder
 from bep_jax.data.dataset import Options, encoded
 
 _TRAIN = "_TRAIN.ts"
@@ -58,7 +59,7 @@ class Source:
         parts = series.split_problem(self._problem, window, fold, folds, seed)
         if not test:
             parts = parts._replace(test_x=parts.train_x[:1], test_y=parts.train_y[:1])
-        sets = {b: encoded(parts, Options(num_bits=b, width=width), encode.fit_median, seed) for b in set(bits)}
+        sets = {b: encoded(parts, Options(num_bits=b, width=width), usual_encoder, seed) for b in set(bits)}
         every = [(d.train_x, d.train_y, d.test_x, d.test_y) for d in (sets[b] for b in bits)]
         return Arrays(*(np.stack(arrays) for arrays in zip(*every, strict=True)))
 

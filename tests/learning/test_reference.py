@@ -202,18 +202,27 @@ def test_group_size_schedule():
 
 def test_thermometer():
     train = np.array([[0.0, 9.0], [3.0, np.nan], [1.0, 7.0], [2.0, 8.0]])
-    levels = reference.thermometer_thresholds(train, 3)
-    assert levels.tolist() == [[1.0, 2.0, 3.0], [7.0, 8.0, 9.0]]  # n = 4: indices 1, 2, 3; n = 3: 0, 1, 2
+    levels = reference.thermometer_thresholds(train, 2)
+    assert levels == [[1.5, 2.5], [7.5, 8.5]]  # n = 4: indices 1, 2; n = 3: 1 and 2, which is the largest, so 0
     bits = reference.thermometer([[2.5, 8.0], [np.nan, np.inf]], levels)
-    assert bits.tolist() == [[1, 1, -1, 1, -1, -1], [-1, -1, -1, 1, 1, 1]]
+    assert bits.tolist() == [[1, -1, 1, -1], [-1, -1, 1, 1]]
     series = train.reshape(2, 2, 2)  # samples, time, channels: the same values a channel
-    assert np.array_equal(reference.thermometer_thresholds(series, 3), levels)
+    assert reference.thermometer_thresholds(series, 2) == levels
+    skewed = np.array([[0]] * 90 + [[1]] * 2 + [[5]] * 6 + [[9]] * 2)  # 0, 0, 0, then among 1 and 5: 5, then 1
+    assert [reference.thermometer_thresholds(skewed, b) for b in (1, 2, 3)] == [
+        [[0.5]],
+        [[0.5, 7.0]],
+        [[0.5, 3.0, 7.0]],
+    ]
+    assert reference.thermometer_thresholds(skewed, 3, integers=True) == [[0, 3, 7]]
+    assert reference.thermometer_thresholds([[2.0], [np.nan], [2.0]], 3) == [[]]
 
 
 def test_median_pools_everything():
     threshold = reference.median_threshold([[0.0, 1.0], [2.0, np.nan]])
-    assert threshold == 1.0
-    assert reference.median([[1.0, 1.5], [np.nan, 0.0]], threshold).tolist() == [[-1, 1], [-1, -1]]
+    assert threshold == 1.5
+    assert reference.median([[1.0, 1.5], [np.nan, 2.0]], threshold).tolist() == [[-1, -1], [-1, 1]]
+    assert reference.median_threshold([[0, 1], [1, 1]]) == 0.5
 
 
 def test_expansion():
