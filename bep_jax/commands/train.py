@@ -197,6 +197,8 @@ class Train:
             groups["data"]["data_dir"] = os.path.abspath(self.data.data_dir)
         if self.data.dataset not in datasets.NAMES and os.path.isfile(self.data.dataset):
             groups["data"]["dataset"] = os.path.abspath(self.data.dataset)
+        if self.data.test is not None and os.path.isfile(self.data.test):
+            groups["data"]["test"] = os.path.abspath(self.data.test)
         return groups
 
     def _picture(self, plan: Plan, result: Result, reported: paper.Reported | None) -> bytes | None:

@@ -237,7 +237,7 @@ def test_seeds_share_data_that_do_not_depend_on_them(tmp_path):
         ("train-images-idx3-ubyte", idx(np.zeros((6, 28, 28))), "6 images.*7 labels"),
         ("train-images-idx3-ubyte", gzip.compress(idx(np.zeros((7, 28, 28))), mtime=0)[:-20], "damaged gzip"),
         ("train-images-idx3-ubyte", b"\x1f\x8b" + b"x" * 40, "damaged gzip"),
-        ("train-images-idx3-ubyte", gzip.compress(b"x" * 400, mtime=0)[:12] + b"\xff" * 40, "damaged gzip"),
+        ("train-images-idx3-ubyte", gzip.compress(b"x" * 400, mtime=0)[:12] + b"\xff" * 40, "not an idx file"),
         ("train-labels-idx1-ubyte", idx([0, 1, 2, 3, 4, 5, 10]), "label 10"),
         ("train-labels-idx1-ubyte", idx(np.zeros((7, 1))), "1 dimensions"),
     ],
@@ -376,8 +376,9 @@ def test_own_series_of_every_kind(tmp_path):
         packed = datasets.load("ucr/Mine", data_dir=tmp_path, window=window, num_bits=3)
         raw = datasets.load("ucr/Mine", data_dir=tmp_path, window=window, raw=True)
         levels = reference.thermometer_thresholds(raw.train_x, 3)
-        np.testing.assert_array_equal(signs(packed.train_x, 6), reference.thermometer(raw.train_x, levels))
-        np.testing.assert_array_equal(signs(packed.test_x, 6), reference.thermometer(raw.test_x, levels))
+        assert packed.num_inputs == sum(map(len, levels))
+        for x, words in ((raw.train_x, packed.train_x), (raw.test_x, packed.test_x)):
+            np.testing.assert_array_equal(signs(words, packed.num_inputs), reference.thermometer(x, levels))
     for place in ("Mine", "ucr/Mine"):
         (tmp_path / "other" / place).mkdir(parents=True)
         for path in tmp_path.glob("*.ts"):
@@ -474,7 +475,7 @@ def test_series_files_that_do_not_fit_together(tmp_path):
     with pytest.raises(ValueError, match="at least two classes"):
         datasets.load("ucr/Odd", data_dir=tmp_path)
     (tmp_path / "Odd_TEST.ts").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ValueError, match=r"Odd_TEST.ts is not a .ts file: it is not text"):
+    with pytest.raises(ValueError, match=r"Odd_TEST.ts is no .ts file: line 1 is not text"):
         datasets.load("ucr/Odd", data_dir=tmp_path)
 
 
@@ -623,9 +624,12 @@ X, Y = np.arange(8.0).reshape(4, 2), [0, 1, 0, 1]
         ((X.astype(str), Y, X, Y), {}, TypeError, "must hold numbers"),
         ((X.astype(complex), Y, X, Y), {}, TypeError, "must hold numbers"),
         ((X[0], Y, X, Y), {}, ValueError, "features"),
-        ((X[:, None], Y, X, Y), {}, ValueError, "one of train_x and test_x holds series"),
-        ((X, Y, X, Y), {"window": 2}, ValueError, "window cuts series"),
-        ((X[:, None], Y, X[:, None], Y), {"window": 0}, ValueError, "window must be at least 1"),
+        ((X[..., None], Y, X, Y), {}, ValueError, "one of train_x and test_x holds series"),
+        ((X, Y, X, Y), {"window": 2}, ValueError, "window is for series"),
+        ((X, Y, X, Y), {"time_axis": 1}, ValueError, "time_axis is for series"),
+        ((X, Y, X, Y), {"time_axis": 3}, ValueError, "time_axis must be 1 or 2"),
+        ((X[:, None], Y, X[:, None], Y), {}, ValueError, "say which by time_axis=1 or time_axis=2"),
+        ((X[..., None], Y, X[..., None], Y), {"window": 0}, ValueError, "window must be at least 1"),
         ((X, Y, X, Y), {"num_bits": 0}, ValueError, "num_bits must be at least 1"),
         ((X, Y, X, Y), {"width": 1.5}, TypeError, "width must be an integer"),
         ((X, Y, X, Y), {"raw": True, "num_bits": 2}, ValueError, "raw=True"),
