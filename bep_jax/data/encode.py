@@ -20,7 +20,8 @@ import numpy.typing as npt
 
 from bep_jax.data.expansion import Expansion
 from bep_jax.data.thermometer import Thermometer, distributed, isnan, midpoints
-from bep_jax.data.words import as_numbers, pack_host
+from bep_jax.data.words import as_numbers
+from bep_jax.data.words import pack_host as pack_host
 from bep_jax.kernels import bits
 from bep_jax.kernels.checks import check_count
 
@@ -34,7 +35,6 @@ __all__ = [
     "fit_levels",
     "fit_median",
     "fit_thermometer",
-    "pack_host",
 ]
 
 _MOST_BITS = 15  # of a feature, where the data decide

@@ -36,7 +36,6 @@ def small(monkeypatch):
 @pytest.fixture
 def problem(tmp_path):
     """A folder with a problem of two channels, unequal lengths and a missing value: the sign of a slope."""
-    pytest.importorskip("aeon", reason=".ts files are read by aeon")
     folder = tmp_path / "data" / "ucr" / "Slopes"
     folder.mkdir(parents=True)
     for part, count in (("TRAIN", 40), ("TEST", 12)):

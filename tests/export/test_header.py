@@ -130,7 +130,6 @@ def test_fashion_mnist(tmp_path):
 @real("ucr/ItalyPowerDemand")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_ucr(tmp_path, dtype):
-    pytest.importorskip("aeon", reason=".ts files are read by aeon")
     data = bep.datasets.load("ucr/ItalyPowerDemand", raw=True)
     x = data.test_x.astype(dtype)
     encoder = encode.compose(
