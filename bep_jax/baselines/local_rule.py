@@ -43,7 +43,7 @@ def fit(
     data: Any,
     *,
     seeds: int | Sequence[int] = 5,
-    scale: float = 64.0,
+    scale: float | None = 64.0,
     **options: Unpack[loop.Options],
 ) -> bep.Result:
     """`bep_jax.fit` for the local rule: the same data, seeds, batches and form of result.
@@ -52,7 +52,7 @@ def fit(
       model: from `bep_jax.mlp`.
       rule: a `Rule`, whose gate is not used (r about 0.25 and `usual_group_size` are usual), or what `thresholds` of
         this module made of rules, with a leading axis ``[S]`` on every array: a sweep in one program.
-      data, seeds, scale: as for `bep_jax.fit`.
+      data, seeds, scale: as for `bep_jax.fit`; a scale for all layers, None for `bep_jax.initial_scale`.
       **options: as for `bep_jax.fit`: epochs, batch_size, key, validation, patience, callbacks, progress,
         checkpoint_dir, resume; the group sizes stay unless a patience is given.
 
@@ -72,12 +72,16 @@ def fit(
     seeds = loop.check_seeds(seeds)
     limits = thresholds(model, rule) if isinstance(rule, bep.Rule) else tuple(rule)
     return loop.train(
-        LocalRuleLearner(model, float(scale)),
+        LocalRuleLearner(model, _scale(model, scale, options)),
         loop.per_seed(limits, limits[0].margin.ndim == 1, len(seeds)),
         data,
         seeds=seeds,
         **options,
     )
+
+
+def _scale(model: bep.Model, scale: float | None, options: loop.Options) -> float:
+    return bep.initial_scale(model, options.get("batch_size", 100))[0] if scale is None else float(scale)
 
 
 def thresholds(model: bep.Model, rule: bep.Rule) -> tuple[bep.Limits, ...]:

@@ -24,7 +24,7 @@ def fit(
     data: Any,
     *,
     seeds: int | Sequence[int] = 5,
-    scale: float = 64.0,
+    scale: float | None = 64.0,
     **options: Unpack[loop.Options],
 ) -> bep.Result:
     """`bep_jax.fit` with all layers but the last frozen: the same data, seeds, batches and form of result.
@@ -32,7 +32,7 @@ def fit(
     Args:
       model: a `Model` of at least two layers, recurrent or not.
       rule: a `Rule` with one group size, or the `Limits` of `last_layer`, with a leading axis ``[S]`` a sweep.
-      data, seeds, scale: as for `bep_jax.fit`.
+      data, seeds, scale: as for `bep_jax.fit`; a scale for all layers, None for `bep_jax.initial_scale`.
       **options: as for `bep_jax.fit`: epochs, batch_size, key, validation, patience, callbacks, progress,
         checkpoint_dir, resume.
 
@@ -51,12 +51,16 @@ def fit(
     seeds = loop.check_seeds(seeds)
     limits = bep.thresholds(last_layer(model), rule) if isinstance(rule, bep.Rule) else rule
     return loop.train(
-        RandomFeaturesLearner(model, float(scale)),
+        RandomFeaturesLearner(model, _scale(model, scale, options)),
         loop.per_seed(limits, limits.margin.ndim == 1, len(seeds)),
         data,
         seeds=seeds,
         **options,
     )
+
+
+def _scale(model: bep.Model, scale: float | None, options: loop.Options) -> float:
+    return bep.initial_scale(last_layer(model), options.get("batch_size", 100))[0] if scale is None else float(scale)
 
 
 def last_layer(model: bep.Model) -> bep.Model:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Union
 import tyro
 
 from bep_jax.commands.compare import Compare
+from bep_jax.commands.flags import RENAMED
 from bep_jax.commands.saved import Describe, Export, Predict
 from bep_jax.commands.train import Train
 
@@ -30,7 +31,7 @@ _DESCRIPTION = """Binary Error Propagation: neural networks with binary weights,
 
   python -m bep_jax train
   python -m bep_jax train --dataset fashion-mnist --split paper --gate 0.2
-  python -m bep_jax train --dataset ucr/ItalyPowerDemand --window 8 --bits 10
+  python -m bep_jax train --dataset ucr/ItalyPowerDemand --window 8 --input-bits 10
   python -m bep_jax train --name NAME --resume
   python -m bep_jax compare --dataset fashion-mnist --methods bep local-rule qat
   python -m bep_jax predict --model runs/NAME/model.safetensors --input images.npy
@@ -79,11 +80,20 @@ def _read(args: Sequence[str]) -> Any:
     """The command that is called, with its flags."""
     if args[:1] == ["--version"]:
         return _Version()
+    _check_spellings(args)
     command = _parsed(args, COMMANDS)
     if isinstance(command, Train) and command.output.resume:
         # Read again with the stored flags for defaults, so that a flag that is given is given, whatever its value.
         command = _parsed(args, {**COMMANDS, "train": command.recalled()})
     return command
+
+
+def _check_spellings(args: Sequence[str]) -> None:
+    """Raises a ValueError for a flag of old: what it is called now."""
+    if args[:1] in (["train"], ["compare"]):
+        for flag in (arg.split("=")[0] for arg in args):
+            if flag in RENAMED:
+                raise ValueError(f"{args[0]}: there is no {flag}; write {RENAMED[flag]}.")
 
 
 def _parsed(args: Sequence[str], commands: Mapping[str, Any]) -> Any:

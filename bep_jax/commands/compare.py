@@ -16,7 +16,8 @@ from tyro.conf import arg
 
 from bep_jax.baselines import methods
 from bep_jax.baselines.local_rule import usual_group_size
-from bep_jax.commands.flags import Data, Network, Output, Plan, RuleFlags, Training, make_plan, say_notes
+from bep_jax.commands.flags import Data, Network, Output, RuleFlags, Training
+from bep_jax.commands.plan import Plan, make_plan, say_notes
 from bep_jax.data.datasets import Dataset
 from bep_jax.files import atomic, folders, plots, runs
 from bep_jax.learning.rule import Rule
@@ -102,7 +103,7 @@ class Compare:
                 print(_row(record), flush=True)
         finally:
             if records:
-                self._write(plan, plan.batch_size(data), folder, records, histories)
+                self._write(plan, plan.settings(data), folder, records, histories)
 
     def _train(self, plan: Plan, name: str, model: Model, data: Dataset) -> tuple[dict[str, Any], Result]:
         training = self.training
@@ -158,17 +159,26 @@ class Compare:
             validation=training.validation,
             patience=training.patience or None,
             scale=training.scale,
+            keep=training.keep,
+            stop_after=training.stop_after,
+            class_weight=training.class_weight,
             callbacks=[lambda report: ends.append(time.perf_counter())],
             progress=self.output.progress,
         )
 
     def _write(
-        self, plan: Plan, batch_size: int, folder: Path, records: Sequence[Mapping[str, Any]], histories: Mapping
+        self,
+        plan: Plan,
+        settings: Mapping[str, Any],
+        folder: Path,
+        records: Sequence[Mapping[str, Any]],
+        histories: Mapping,
     ) -> None:
         seeds = records[0]["seeds"]
         result = {
             "format": 1,
-            "config": plan.record(self.training, batch_size),
+            "config": plan.record(self.training),
+            "chosen": settings,
             "methods": records,
             **runs.environment(),
         }

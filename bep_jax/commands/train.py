@@ -17,14 +17,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from bep_jax.commands.flags import Data, Network, Plan, RuleFlags, Training, TrainOutput, make_plan, say_notes
+from bep_jax.commands import choose, report
+from bep_jax.commands.flags import Data, Network, RuleFlags, Training, TrainOutput
+from bep_jax.commands.plan import Plan, kinds, make_plan, say_notes, settings_text
 from bep_jax.data import datasets
-from bep_jax.data.datasets import Dataset
 from bep_jax.export import model_file
-from bep_jax.export.model_file import Saved
-from bep_jax.export.predict import scores
 from bep_jax.files import atomic, folders, plots, runs
-from bep_jax.network.model import Model
 from bep_jax.reproduce import paper
 from bep_jax.training import checkpoint
 from bep_jax.training.fitting import fit
@@ -62,7 +60,7 @@ class Train:
         with folders.reserved(
             output.out,
             output.name,
-            plan.slug,
+            plan.slug if len(kinds(self.data, self.network)) == 1 else Path(plan.dataset).name,
             who="train",
             overwrite=output.overwrite,
             resume=output.resume,
@@ -96,24 +94,31 @@ class Train:
         return Train(**groups)
 
     def _train(self, plan: Plan, place: folders.Place, started: str, begun: float) -> None:
+        choice = choose.network(self.data, self.network, self.rule, self.training, self.output.progress)
+        if choice is not None:
+            print(choice.text, flush=True)
+            decided = dataclasses.replace(self, network=dataclasses.replace(self.network, model=choice.kind))
+            plan = make_plan(decided.data, decided.network, decided.rule, decided.training)
+            return decided._run(plan, place, started, begun, choice)
+        return self._run(plan, place, started, begun, None)
+
+    def _run(self, plan: Plan, place: folders.Place, started: str, begun: float, choice: choose.Choice | None) -> None:
         folder, training = place.folder, self.training
         data = plan.load()
         model, rule = plan.model(data), plan.rule
-        batch_size = plan.batch_size(data)
+        settings = plan.settings(data)
         loaded = time.perf_counter()
         say_notes(data)
-        num_steps = data.train_x.shape[-2] if plan.kind == "rnn" else None
-        steps = f", {num_steps} time steps" if num_steps is not None else ""
         print(
             f"{plan.dataset}: {data.train_y.shape[-1]:,} training and {data.test_y.shape[-1]:,} test samples of "
-            f"{data.num_inputs:,} bits{steps}, {data.num_classes} classes\n"
+            f"{data.num_inputs:,} bits{report.steps(plan, data)}, {data.num_classes} classes\n"
             f"{plan.title}: {_count(training.seeds, 'seed')}, {_count(training.epochs, 'epoch')}, "
-            f"batches of {batch_size}",
+            f"{settings_text(settings)}",
             flush=True,
         )
         ends: list[float] = []
 
-        def after_epoch(report: Report) -> None:
+        def after_epoch(_: Report) -> None:
             if not ends:  # these flags went on from the checkpoint that was there
                 atomic.write_atomic(place.work / folders.FLAGS, runs.json_bytes(self._groups()))
             ends.append(time.perf_counter())
@@ -123,12 +128,15 @@ class Train:
             rule,
             data,
             epochs=training.epochs,
-            batch_size=batch_size,
+            batch_size=settings["batch_size"],
             seeds=training.seeds,
             key=jax.random.key(training.seed),
             validation=training.validation,
             patience=training.patience or None,
-            scale=training.scale,
+            scale=settings["scale"],
+            keep=training.keep,
+            stop_after=training.stop_after,
+            class_weight=training.class_weight,
             callbacks=[after_epoch],
             progress=self.output.progress,
             checkpoint_dir=place.work,
@@ -138,29 +146,37 @@ class Train:
         if not result.history:
             raise KeyboardInterrupt  # before the first epoch was done: nothing was learned
         epochs = result.history["train_accuracy"].shape[1]
-        interrupted = epochs < training.epochs
         reported = paper.reported(plan.dataset, plan.kind, plan.widths, self.data.split)
         accuracy = result.test_accuracy
-        together = _ensemble_accuracy(model, result, data)
+        predicted = report.predictions(model, result, data)
+        together = report.ensemble_accuracy(predicted, data)
+        confusion = report.confusion(predicted, data)
+        validated = report.validation(result)
         epoch_seconds = np.diff([loaded, *ends])  # the first with compilation
         record = {
             "format": 1,
+            "validation": validated,
             "test_accuracy": accuracy,
             "mean": accuracy.mean(),
             "std": runs.std(accuracy),
             "ensemble_test_accuracy": together,
-            "interrupted": interrupted,
+            "confusion": confusion,  # [true class, predicted class], test samples of all networks
+            "recall": report.recall(confusion),
+            "interrupted": result.interrupted,
             "epochs": epochs,
             "seeds": result.seeds,
             "paper": reported and {"mean": reported.accuracy / 100, "source": reported.source},
-            "config": plan.record(training, batch_size),
+            "config": plan.record(training),
+            "chosen": settings,
+            "network": choice and {"chosen": choice.kind, "validation_accuracy": choice.scores},
             "data": {
                 "seeds": plan.data_seed,
                 "num_train": data.train_y.shape[-1],
                 "num_test": data.test_y.shape[-1],
                 "num_inputs": data.num_inputs,
                 "num_classes": data.num_classes,
-                "num_steps": num_steps,
+                "num_steps": data.num_steps,
+                "classes": data.classes,
             },
             "last_epoch": {name: values[:, -1] for name, values in result.history.items()},
             "started": started,
@@ -175,16 +191,18 @@ class Train:
         }
         try:
             network = model_file.to_bytes(
-                model, result.params, data.encoder, data.classes, window=num_steps, columns=data.columns
+                model, result.params, data.encoder, data.classes, window=data.num_steps, columns=data.columns
             )
             picture = self._picture(plan, result, reported)
             runs.save(folder, record, result.seeds, result.history, picture, network)
             if self.output.json is not None:
                 runs.write_json(self.output.json, record)
         finally:  # also on a full disk; and written before printed, which a closed pipe ends
-            print(_comparison(accuracy, together, epochs, reported), flush=True)
+            lines = report.comparison(result, validated, training.keep, together, reported)
+            advice = report.advice(plan, model, data, result, settings, training)
+            print("\n".join([*lines, *report.recall_lines(confusion, data.classes), *advice]), flush=True)
         print(f"wrote {folder}/" + (f" and {self.output.json}" if self.output.json else ""), flush=True)
-        if interrupted:
+        if result.interrupted:
             out = "" if self.output.out == TrainOutput.out else f" --out {shlex.quote(str(self.output.out))}"
             name = f"{'=' if folder.name.startswith('-') else ' '}{shlex.quote(folder.name)}"
             again = f"python -m bep_jax train{out} --name{name} --resume"
@@ -222,31 +240,6 @@ def _group(kind: type, stored: dict[str, Any]) -> Any:
     if values.get("data_dir") is not None:
         values["data_dir"] = Path(values["data_dir"])
     return kind(**values)
-
-
-def _ensemble_accuracy(model: Model, result: Result, data: Dataset) -> float | None:
-    """Of all networks as one, their scores summed; None where there is one, or each has test samples of its own."""
-    if len(result.seeds) == 1 or data.num_seeds is not None:
-        return None
-    found = scores(Saved(model, result.params, None, None), data.test_x).argmax(axis=1)
-    return float(np.mean(found == data.test_y))
-
-
-def _comparison(accuracy: np.ndarray, together: float | None, epochs: int, reported: paper.Reported | None) -> str:
-    spread = f"± {100 * runs.std(accuracy):.2f} %" if len(accuracy) > 1 else "%"
-    rows = [
-        (
-            "test accuracy",
-            f"{100 * accuracy.mean():.2f} {spread}",
-            f"{'mean ± std of ' * (len(accuracy) > 1)}{_count(len(accuracy), 'seed')}, after {_count(epochs, 'epoch')}",
-        )
-    ]
-    if together is not None:
-        rows.append(("all as one", f"{100 * together:.2f} %", f"the scores of the {len(accuracy)} networks summed"))
-    if reported is not None:
-        spread = f"± {reported.std:.2f} %" if reported.std is not None else "%"
-        rows.append(("the paper", f"{reported.accuracy:.2f} {spread}", reported.source))
-    return "\n".join(f"{name:<14}  {value:<14}  ({note})" for name, value, note in rows)
 
 
 def _count(number: int, noun: str) -> str:

@@ -40,6 +40,7 @@ class Dataset:
       encoder: made ``train_x`` from features, and makes it from new ones; None where the data came as bits, or raw.
       classes: the C names of the classes.
       columns: of a table, what its columns are; None where features have no names.
+      num_steps: of series and slices, T, also where a sample holds all steps (``whole=True``).
       notes: what was decided while reading, a line each, such as what was taken for names; commands print them.
     """
 
@@ -53,6 +54,7 @@ class Dataset:
     classes: tuple[str, ...]
     columns: Columns | None = None
     notes: tuple[str, ...] = ()
+    num_steps: int | None = None
 
     @property
     def num_seeds(self) -> int | None:
@@ -84,6 +86,7 @@ class Options:
     raw: bool = False
     num_bits: int | None = None
     width: int | None = None
+    whole: bool = False
 
     def check(self, who: str) -> None:
         """Raises ValueError where two arguments contradict each other."""
@@ -103,6 +106,10 @@ class Options:
 def encoded(parts: Parts, options: Options, usual: Usual, seed: int) -> Dataset:
     """Encodes both parts: by the encoder of ``options``, else by the ``usual`` one, then the expansion."""
     encoder: Encoder | None = None
+    num_steps = parts.train_x.shape[1] if parts.train_x.ndim == 3 else None
+    if options.whole and num_steps is not None:
+        train_x, test_x = (x.reshape(x.shape[0], -1) for x in (parts.train_x, parts.test_x))
+        parts = parts._replace(train_x=train_x, test_x=test_x)
     num_inputs = parts.train_x.shape[-1] if parts.num_bits is None else parts.num_bits
     if not options.raw:
         if options.encoder is not None:
@@ -133,6 +140,7 @@ def encoded(parts: Parts, options: Options, usual: Usual, seed: int) -> Dataset:
         parts.classes,
         parts.columns,
         parts.notes,
+        num_steps,
     )
 
 

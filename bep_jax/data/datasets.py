@@ -37,6 +37,7 @@ def load(
     window: int | None = None,
     num_bits: int | None = None,
     width: int | None = None,
+    whole: bool = False,
     fold: int | None = None,
     folds: int = 3,
     num_inputs: int | None = None,
@@ -67,6 +68,8 @@ def load(
         images: so many equal slices of the pixels, one per time step (28: a row of MNIST a step).
       num_bits: a thermometer of so many bits per feature at most; for images, levels that all pixels share.
       width: expand the bits to so many by a random ±1 matrix; by default they are not expanded.
+      whole: series and slices: all steps as the features of one sample, ``[n, T F]``, for a network without a time
+        axis; every feature of every step has thresholds of its own, as many as those of a table.
       fold: "ucr/..." and "digits": the test part is this fold (from 0) of all samples, stratified. By default the
         archive's own split, and for "digits" one of five folds.
       folds: how many folds there are.
@@ -94,7 +97,7 @@ def load(
       >>> data.train_x.shape, data.test_y.shape, data.num_inputs
       ((2, 100, 32), (2, 10), 1000)
     """
-    options = Options(encoder, raw, num_bits, width)
+    options = Options(encoder, raw, num_bits, width, whole)
     options.check("load")
     seeds = tuple(seed) if isinstance(seed, Iterable) else (seed,)
     if not seeds:

@@ -67,7 +67,7 @@ def save(
         sequence of S encoders.
       classes: C names.
       hidden: keep the int16 hidden weights, for further training; otherwise their signs, one bit each.
-      window: recurrent: T, the time steps of a sample in training, to which `bep_jax.export.predict` cuts new ones.
+      window: of series: T, the time steps of a sample in training, to which `bep_jax.export.predict` cuts new ones.
       columns: ``Dataset.columns`` of a table, by whose names ``predict`` takes the columns of new ones.
 
     Raises:
@@ -168,7 +168,7 @@ def to_bytes(
         "hidden": bool(hidden),
         "encoder": _describe_encoders(model, encoder, num_networks, tensors),
         "classes": _check_classes(model, classes),
-        "window": _check_window(model, window),
+        "window": _check_window(window),
         "columns": _describe_columns(columns, encoder),
     }
     return tensor_file.dumps(_FORMAT, tensors, about)
@@ -207,11 +207,9 @@ def _check_classes(model: Model, classes: Sequence[str] | None) -> list[str] | N
     return [str(name) for name in classes]
 
 
-def _check_window(model: Model, window: int | None) -> int | None:
+def _check_window(window: int | None) -> int | None:
     if window is None:
         return None
-    if not model.recurrent:
-        raise ValueError(f"save: window={window} is for recurrent models.")
     return check_count(window, "window", "save")
 
 

@@ -103,7 +103,8 @@ def read_samples(path: Path, saved: Saved, window: int | None = None, label: str
     """The samples of a file, in the shape that `scores` takes, cut as in training, and their labels if it has any.
 
     Columns of a table are taken by the names that they had in training, in any order. Series are cut to their last T
-    steps, shorter ones padded in front with NaN; images are cut into slices of as many pixels as a time step takes.
+    steps, shorter ones padded in front with NaN, and read whole where the network has no time axis; images are cut into
+    slices of as many pixels as a time step takes.
 
     Args:
       path: ``.npy``; ``.npz``, the test part; ``.csv`` or ``.tsv``, a table; ``.ts``; ``.idx``, ``.gz``, images. Of
@@ -126,11 +127,12 @@ def read_samples(path: Path, saved: Saved, window: int | None = None, label: str
     content = files.read(path, who)
     kind = _kind(path, content)
     if kind == "ts":
-        if not recurrent:
-            raise ValueError(f"predict: {path} holds time series, the model is not recurrent.")
+        if not recurrent and window is None:
+            raise ValueError(f"predict: {path} holds time series, the model was not trained on any.")
         found = parse_ts(content, path, who)
         named = [one for one in found.labels if one is not None]
         x = last_steps(found.series, window_length(window, found.series, who))
+        x = x if recurrent else x.reshape(x.shape[0], -1)
         return Samples(x, list(named) if len(named) == len(x) else None)
     if kind == "table":
         if recurrent:
@@ -144,6 +146,7 @@ def read_samples(path: Path, saved: Saved, window: int | None = None, label: str
     if x.ndim < 2 or x.size == 0:
         raise ValueError(f"predict: {path} must hold samples [n, features], at least one, got shape {x.shape}.")
     if not recurrent:
+        x = last_steps(list(x), window) if x.ndim == 3 and window is not None else x
         return Samples(x.reshape(x.shape[0], -1) if x.ndim > 2 else x, labels)
     if kind == "idx":
         return Samples(_slices(path, x.reshape(x.shape[0], -1), _num_features(saved), window), labels)

@@ -2,7 +2,8 @@
 
 A hidden layer learns features only if its first steps do not flip most of its weights, so the scale of the start grows
 with the number of updates that a step adds up: samples times tied positions. About half of the neurons should pass an
-error down, whatever the fan-in, and one neuron in each of a few groups should learn.
+error down, whatever the fan-in, and one neuron in each of a few groups should learn. What a layer's factors are, the
+layer says.
 
 Axis letters: K fan-in, N neurons, B batch, M tied positions, T time steps.
 Source: measured; the page "Choosing settings" of the documentation has the figures.
@@ -48,22 +49,27 @@ def initial_scale(model: Model, batch_size: int, num_steps: int | None = None) -
 
 
 def usual_gate(layer: Layer) -> int:
-    """The gate threshold on \\|z\\|, floor(√K): ν = 1 / √K.
+    """The gate threshold on \\|z\\|, floor(c √K) with c the layer's ``usual_gate``: ν = 1 / √K, 2 / √K recurrent.
 
     Example:
       >>> from bep_jax.network.layers.dense import Dense
       >>> usual_gate(Dense(784, 525))
       28
     """
-    return math.isqrt(layer.gate_fan_in)
+    return math.floor(layer.usual_gate * math.sqrt(layer.gate_fan_in) + 1e-9)
 
 
-def usual_group_size(width: int) -> int:
-    """The divisor of a width that is nearest, as a ratio, to a seventh of it.
+def usual_group_size(layer: Layer) -> int:
+    """γ: the width over the layer's ``usual_groups``, 7 or recurrent 45; where it has one near, a divisor of the width.
+
+    Near is within a factor of 1.5; else it is the ratio, rounded, and the last group is shorter.
 
     Example:
-      >>> [usual_group_size(width) for width in (35, 105, 255, 525, 1035)]
-      [5, 15, 51, 75, 115]
+      >>> from bep_jax.network.layers.dense import Dense
+      >>> [usual_group_size(Dense(784, width)) for width in (35, 105, 255, 525, 1035, 101)]
+      [5, 15, 51, 75, 115, 14]
     """
+    width, wanted = layer.width, layer.width / layer.usual_groups
     divisors = (d for d in range(1, width + 1) if width % d == 0)
-    return min(divisors, key=lambda d: (abs(math.log(7 * d / width)), d))
+    nearest = min(divisors, key=lambda d: (abs(math.log(d / wanted)), d))
+    return nearest if abs(math.log(nearest / wanted)) <= math.log(1.5) else max(1, round(wanted))

@@ -31,9 +31,9 @@ class Rule:
     Args:
       margin: r in (0, 1]; a sample learns while its margin is below r times the last layer's width.
       gate: ν >= 0; a neuron passes its desired activation down while |z| is at most ν times its fan-in K; None for
-        1 / √K.
+        1 / √K, in a recurrent cell 2 / √K.
       group_size: γ, neurons of which at most one learns per sample; one for all layers or one a layer (rnn: state,
-        output). It must divide each width. None for the divisor nearest to a seventh of the width.
+        output). It must divide each width. None for a divisor near a seventh of the width, of a recurrent cell a 45th.
       reinforcement: p_r in [0, 1]; how often a weight is pushed away from zero, before scaling by fan-in and error.
       bits: B in 8..16, of the hidden weights, which saturate at ±(2^(B-1) - 1).
       band: of layers that learn by band: a neuron learns while |z| is below so many times √K, right or wrong.
@@ -122,13 +122,13 @@ def thresholds(model: Model, rule: Rule) -> Limits:
             f"thresholds: wanted a Rule, got {type(rule).__name__}; a sweep is thresholds of several rules, stacked."
         )
     if rule.group_size is None:
-        sizes = tuple(usual_group_size(width) for width in model.widths)
+        sizes = tuple(map(usual_group_size, model.layers))
     else:
         sizes = rule.group_size if isinstance(rule.group_size, tuple) else (rule.group_size,) * len(model.layers)
     if len(sizes) != len(model.layers):
         raise ValueError(f"thresholds: group_size={sizes} needs one entry for each of {len(model.layers)} layers.")
     for width, size in zip(model.widths, sizes, strict=True):
-        if width % size:
+        if rule.group_size is not None and width % size:
             divisors = ", ".join(str(d) for d in range(1, width + 1) if width % d == 0)
             raise ValueError(
                 f"thresholds: group_size={rule.group_size} must divide every width, got {model.widths}. The "

@@ -243,6 +243,7 @@ class Figure2(Perceptrons):
             seeds=seeds,
             key=jax.random.key(self.seed),
             validation=held,
+            scale=64.0,  # the predecessor's, at any batch size
             patience=places[0]["patience"] or None,
             progress=False,
         )

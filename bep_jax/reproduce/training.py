@@ -36,8 +36,9 @@ class Network(Common):
     """p_r in [0, 1]: how often a weight is pushed away from zero."""
     patience: Annotated[int, arg(metavar="EPOCHS")] = 10
     """Groups grow after so many epochs without a better validation accuracy; 0 for never."""
-    scale: Annotated[float, arg(metavar="SIGMA")] = 64.0
-    """Standard deviation of the initial hidden weights."""
+    scale: Annotated[float | None, arg(metavar="SIGMA")] = 64.0
+    """Standard deviation of the initial hidden weights; None for 0.64 times batch size and time steps, at least 64,
+    about which the paper says nothing."""
     patterns: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: independent weights)")] = None
     """Start the recurrent weights as the Hebbian matrix of so many random patterns, which the paper does not."""
     gated_update: Annotated[bool, FlagCreatePairsOff] = False

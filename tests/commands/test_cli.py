@@ -17,6 +17,7 @@ import pytest
 
 import bep_jax as bep
 from bep_jax.commands import cli, flags, train
+from bep_jax.commands import plan as plans
 from bep_jax.files import runs
 
 
@@ -30,7 +31,7 @@ def elsewhere(tmp_path, monkeypatch):
 def small(monkeypatch):
     """Random Prototypes of a size that trains in no time."""
     load = functools.partial(bep.datasets.load, num_train=300, num_test=90, num_inputs=65)
-    monkeypatch.setattr(flags.datasets, "load", load)
+    monkeypatch.setattr(plans.datasets, "load", load)
 
 
 @pytest.fixture
@@ -54,15 +55,16 @@ def problem(tmp_path):
 
 def test_flags_have_the_defaults_of_the_library():
     fit = inspect.signature(bep.fit).parameters
-    plan = flags.make_plan(flags.Data(), flags.Network(), flags.RuleFlags(), flags.Training())
-    assert plan.rule == bep.Rule(margin=1.0, gate=0.2, group_size=(35, 35))
-    series = flags.make_plan(flags.Data(dataset="ucr/Any"), flags.Network(), flags.RuleFlags(), flags.Training())
-    assert series.rule == bep.Rule(group_size=(15, 15)), "the paper's"
-    for name in ("epochs", "seeds", "validation", "patience", "scale"):
+    plan = plans.make_plan(flags.Data(), flags.Network(), flags.RuleFlags(), flags.Training())
+    assert plan.rule == bep.Rule(margin=1.0)
+    series = plans.make_plan(flags.Data(dataset="ucr/Any"), flags.Network(), flags.RuleFlags(), flags.Training())
+    assert series.rule == bep.Rule()
+    for name in ("epochs", "seeds", "validation", "patience", "scale", "keep", "stop_after", "class_weight"):
         assert getattr(flags.Training(), name) == fit[name].default
-    assert (
-        plan.batch_size(bep.datasets.load("random-prototypes", num_train=20, num_test=1)) == fit["batch_size"].default
-    )
+    sizes = [
+        plan.batch_size(bep.datasets.load("random-prototypes", num_train=n, num_test=1)) for n in (9, 20, 900, 5000)
+    ]
+    assert sizes == [9, 16, 45, fit["batch_size"].default]
 
 
 def test_train_in_a_fresh_process(tmp_path):
@@ -106,7 +108,7 @@ def test_what_a_run_holds(small, tmp_path, capsys):
         "7",
         "--batch-size",
         "32",
-        "--bits",
+        "--hidden-bits",
         "9",
     ]
     args += [
@@ -130,6 +132,8 @@ def test_what_a_run_holds(small, tmp_path, capsys):
     assert "61.70 %" in out  # the paper's
     result = json.loads((tmp_path / "here" / "mine" / "result.json").read_text())
     used = {"widths": [35, 35], "group_size": [5, 7], "bits": 9, "margin": 0.6, "gate": 0.3, "reinforcement": 0.2}
+    assert result["chosen"]["scale"] == [8.0, 8.0] and result["chosen"]["gate"] == [19, 10]
+    assert len(result["validation"]["best"]) == 2 and result["recall"] is None, "each has samples of its own"
     used |= {"batch_size": 32, "seed": 4, "patience": 1, "scale": 8.0, "model": "mlp", "dataset": "random-prototypes"}
     assert used.items() <= result["config"].items()
     assert result["paper"]["mean"] == pytest.approx(0.617)
@@ -140,7 +144,7 @@ def test_what_a_run_holds(small, tmp_path, capsys):
     assert history["train_accuracy"][:, -1].tolist() == result["last_epoch"]["train_accuracy"]
 
     # The run is what the library does, and every seed has prototypes of its own.
-    data = flags.datasets.load("random-prototypes", seed=result["data"]["seeds"])
+    data = plans.datasets.load("random-prototypes", seed=result["data"]["seeds"])
     assert not np.array_equal(data.train_x[0], data.train_x[1])
     again = bep.fit(
         bep.mlp(num_inputs=65, widths=(35, 35), num_classes=10),
@@ -169,13 +173,26 @@ def test_what_a_run_holds(small, tmp_path, capsys):
 
 def test_series_from_the_users_own_folder(problem, tmp_path, capsys):
     args = ["train", "--dataset", "ucr/Slopes", "--data-dir", str(problem), "--model", "rnn", "--window", "8"]
-    args += ["--bits", "10", "--state-width", "45", "--epochs", "2", "--seeds", "3", "--no-progress", "--name", "s"]
+    args += [
+        "--input-bits",
+        "10",
+        "--state-width",
+        "45",
+        "--epochs",
+        "2",
+        "--seeds",
+        "3",
+        "--no-progress",
+        "--name",
+        "s",
+    ]
     assert cli.main(args) == 0
     out = capsys.readouterr().out
     assert "40 training and 12 test samples of 45 bits, 8 time steps, 2 classes" in out
     assert "rnn 45-45: 3 seeds, 2 epochs, batches of 4" in out
     result = json.loads((tmp_path / "runs" / "s" / "result.json").read_text())
-    used = {"num_bits": 10, "bits": 16, "widths": [45, 45], "width": 45, "window": 8, "batch_size": 4, "model": "rnn"}
+    used = {"num_bits": 10, "bits": 16, "widths": [45, 45], "width": 45, "window": 8, "model": "rnn"}
+    assert result["chosen"]["batch_size"] == 4
     assert used.items() <= result["config"].items()
     assert result["paper"] is None
     # What predicts cuts series as training did, without being told.
@@ -186,6 +203,34 @@ def test_series_from_the_users_own_folder(problem, tmp_path, capsys):
         line.endswith(f":{name}") for line, name in zip(series.read_text().splitlines()[8:], found, strict=True)
     )
     assert right / 12 == result["test_accuracy"][0]
+
+
+def test_validation_decides_which_network_reads_series(problem, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(plans, "_STATE_WIDTH", 45)
+    monkeypatch.setattr(plans, "_WIDTHS", (45,))
+    args = ["train", "--dataset", "ucr/Slopes", "--data-dir", str(problem), "--epochs", "4", "--seeds", "2"]
+    assert cli.main([*args, "--no-progress", "--name", "s", "--keep", "best", "--class-weight", "balanced"]) == 0
+    out = capsys.readouterr().out
+    assert "validation samples decide for mlp: dense, all steps at once" in out
+    assert "all 12 steps at once (shorter series are padded in front)" in out
+    assert out.index("validation  ") < out.index("test accuracy") and "up" in out.split("recall", 1)[1]
+    result = json.loads((tmp_path / "runs" / "s" / "result.json").read_text())
+    assert result["network"]["chosen"] == "mlp" and set(result["network"]["validation_accuracy"]) == {"mlp", "rnn"}
+    assert np.sum(result["confusion"]) == 2 * 12
+    # Whoever resumes it goes on with that network; what predicts cuts and pads as training did.
+    assert json.loads((tmp_path / "runs" / "s" / "flags.json").read_text())["network"]["model"] == "mlp"
+    series = problem / "ucr" / "Slopes" / "Slopes_TEST.ts"
+    assert cli.main(["predict", "--model", "runs/s/model.safetensors", "--input", str(series)]) == 0
+    names = [line.rpartition(":")[2] for line in series.read_text().splitlines()[8:]]
+    right = sum(one == name for one, name in zip(capsys.readouterr().out.split(), names, strict=True))
+    assert right / 12 == result["test_accuracy"][0]
+
+
+def test_a_run_that_learned_nothing_says_what_to_try(small, capsys):
+    args = ["train", "--widths", "15", "--epochs", "1", "--seeds", "1", "--no-progress"]
+    assert cli.main([*args, "--reinforcement", "0", "--margin", "0.01", "--scale", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "learned no more than the most frequent class" in out or "--scale 1 is below what batches" in out
 
 
 def test_without_matplotlib_the_numbers_are_written(small, tmp_path, monkeypatch, capsys):
@@ -292,7 +337,7 @@ def test_interrupted_before_anything_was_learned(monkeypatch, tmp_path, capsys):
     def load(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(flags.datasets, "load", load)
+    monkeypatch.setattr(plans.datasets, "load", load)
     assert cli.main(["train", "--name", "none"]) == 130
     assert "interrupted" in capsys.readouterr().err
     assert not (tmp_path / "runs" / "none").exists()
@@ -317,11 +362,11 @@ def test_interrupted_before_anything_was_learned(monkeypatch, tmp_path, capsys):
         ("--gate -1", "gate must be at least 0"),
         ("--reinforcement 2", "reinforcement must be in [0, 1]"),
         ("--hidden-bits 7", "bits must be in 8..16"),
-        ("--bits 17", "for thermometer bits of the input use --input-bits"),
-        ("--bits 9 --hidden-bits 10", "--bits 9 means --hidden-bits"),
-        ("--dataset ucr/X --bits 9 --num-bits 10", "--bits 9 means --input-bits"),
-        ("--dataset ucr/X --model mlp", "choose --model rnn"),
-        ("--dataset mnist --model mlp --window 28", "choose --model rnn"),
+        ("--bits 17", "there is no --bits; write --input-bits, thermometer bits"),
+        ("--width=35", "there is no --width; write --expand"),
+        ("--scale -1", "--scale must be positive"),
+        ("--stop-after 0", "--stop-after must be at least 1"),
+        ("--stop-after 3 --validation 0", "--stop-after wants validation samples"),
         ("--dataset mnist --model rnn --widths 15", "--widths is not for rnn"),
         ("--state-width 15", "--state-width is not for mlp"),
         ("--horizon 2", "--horizon is not for mlp"),
@@ -362,7 +407,7 @@ def test_an_error_of_ours_is_not_hidden(monkeypatch, tmp_path):
     def load(*args, **options):
         raise ValueError("not meant for users")
 
-    monkeypatch.setattr(flags.datasets, "load", load)
+    monkeypatch.setattr(plans.datasets, "load", load)
     with pytest.raises(ValueError, match="not meant for users"):
         cli.main(["train", "--name", "broken"])
     assert not (tmp_path / "runs" / "broken").exists()
@@ -382,17 +427,24 @@ def plan(**options):
         names = {field.name for field in dataclasses.fields(group)} & options.keys()
         groups.append(group(**{name: options.pop(name) for name in names}))
     assert not options
-    return flags.make_plan(*groups)
+    return plans.make_plan(*groups)
 
 
 def test_data_and_model_decide_the_rest():
-    series = plan(dataset="ucr/PenDigits", bits=20)
+    either = plan(dataset="ucr/PenDigits", input_bits=20)
+    assert (either.kind, either.widths, either.load_options["whole"]) == ("mlp", (525, 525), True)
+    assert plans.kinds(flags.Data(dataset="ucr/PenDigits"), flags.Network()) == ("mlp", "rnn")
+    assert plans.kinds(flags.Data(dataset="ucr/PenDigits"), flags.Network(widths=(35,))) == ("mlp",)
+    assert plans.kinds(flags.Data(dataset="ucr/PenDigits"), flags.Network(patterns=7)) == ("rnn",)
+    series = plan(dataset="ucr/PenDigits", input_bits=20, model="rnn")
     assert (series.kind, series.widths, series.rule.bits) == ("rnn", (1035, 1035), 16)
     assert (series.load_options["num_bits"], series.load_options["width"]) == (20, 1035)
-    narrow = plan(dataset="ucr/PenDigits", state_width=60, output_width=30, width=0, horizon=2, hidden_bits=8)
+    narrow = plan(
+        dataset="ucr/PenDigits", state_width=60, output_width=30, expand=0, model="rnn", horizon=2, hidden_bits=8
+    )
     assert (narrow.widths, narrow.load_options["width"], narrow.rule.bits) == ((60, 30), None, 8)
     assert narrow.recurrent_options == {"horizon": 2, "patterns": None, "gated_update": False}
-    rows = plan(dataset="mnist", model="rnn", bits=12, input_bits=2)
+    rows = plan(dataset="mnist", model="rnn", hidden_bits=12, input_bits=2)
     assert (rows.load_options["window"], rows.load_options["width"], rows.rule.bits) == (28, None, 12)
     assert rows.load_options["num_bits"] == 2
     assert plan(dataset="mnist", window=4).kind == "rnn"

@@ -204,7 +204,7 @@ def test_train_writes_a_model_that_predicts(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Train, "_picture", lambda *args: None)  # plots are not the matter here
     data = bep.datasets.load("random-prototypes", num_train=60, num_test=40, num_inputs=33, width=35, seed=(0, 1))
-    monkeypatch.setattr("bep_jax.commands.flags.datasets.load", lambda *args, **options: data)
+    monkeypatch.setattr("bep_jax.commands.plan.datasets.load", lambda *args, **options: data)
     args = ["train", "--widths", "15", "--epochs", "1", "--seeds", "2", "--name", "run", "--no-progress"]
     assert cli.main(args) == 0
     result = json.loads((tmp_path / "runs" / "run" / "result.json").read_text())

@@ -32,9 +32,23 @@ def test_model_takes_one_scale_a_layer():
         model.init(key, (1.0, 2.0, 3.0))
 
 
-@pytest.mark.parametrize("width", [1, 2, 7, 31, 33, 101, 525, 1035, 2070])
-def test_group_size_divides(width):
-    assert width % laws.usual_group_size(width) == 0
+def test_group_size_divides_where_a_divisor_is_near():
+    sizes = {width: laws.usual_group_size(bep.Dense(784, width)) for width in (1, 2, 7, 31, 33, 101, 525, 1035, 2070)}
+    assert sizes == {1: 1, 2: 1, 7: 1, 31: 4, 33: 5, 101: 14, 525: 75, 1035: 115, 2070: 345}
+
+
+def test_a_recurrent_cell_has_laws_of_its_own():
+    model = bep.rnn(num_inputs=28, state_width=1035, output_width=1035, num_classes=10)
+    limits = bep.thresholds(model, bep.Rule())
+    assert limits.gate.tolist() == [64, 32]
+    assert limits.group_size.tolist() == [23, 115]
+
+
+def test_numbers_of_a_user_must_divide():
+    model = bep.mlp(num_inputs=784, widths=(101,), num_classes=10)
+    assert bep.thresholds(model, bep.Rule()).group_size.tolist() == [14]
+    with pytest.raises(ValueError, match="group_size=14 must divide every width"):
+        bep.thresholds(model, bep.Rule(group_size=14))
 
 
 def test_rule_without_numbers_means_the_laws():

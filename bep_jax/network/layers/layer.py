@@ -52,6 +52,8 @@ class Layer:
 
     over_time: ClassVar[bool] = False  # whether inputs have a time axis; such a layer comes first
     horizon: Any = None  # how many of the last time steps the backward pass visits; None for all
+    usual_gate: ClassVar[float] = 1.0  # ν √K where a rule names none: about half of the neurons pass errors down
+    usual_groups: ClassVar[float] = 7.0  # N / γ where a rule names none
     learns: Any = "winners"  # who learns: "winners", one a group, or "band", all |z| < κ; says what ``signals`` gets
 
     @property

@@ -34,6 +34,8 @@ class Recurrent(Layer):
     gated_update: bool = False
 
     over_time = True
+    usual_gate = 2.0  # sums over time are wider
+    usual_groups = 45.0  # few learn at a time: the mask is shared by all steps
 
     @property
     def matrix_shapes(self) -> tuple[tuple[int, int], ...]:

@@ -1,0 +1,255 @@
+"""What the flags of ``python -m bep_jax train`` come to: data, network, rule and settings, before any data are read."""
+
+import dataclasses
+import math
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+from bep_jax.commands.flags import Data, Network, RuleFlags, Training
+from bep_jax.data import datasets, images
+from bep_jax.data.datasets import Dataset
+from bep_jax.data.encode import Composition, Encoder, Thermometer
+from bep_jax.learning.laws import initial_scale
+from bep_jax.learning.rule import Rule, thresholds
+from bep_jax.network.model import Model, check_scale, mlp, rnn
+
+Kind = Literal["mlp", "rnn"]
+_SERIES = "ucr/"
+_ROWS = {"mnist": 28, "fashion-mnist": 28, "digits": 8}  # of an image: one a time step unless --window says otherwise
+_RECURRENT = ("horizon", "patterns", "gated_update")  # flags that `rnn` takes by the same names
+_OF_RNN = ("state_width", "output_width", *_RECURRENT)
+_WIDTHS, _STATE_WIDTH = (525, 525), 1035
+_LEAST_BATCH, _MOST_BATCH, _BATCHES = 16, 100, 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What the flags come to."""
+
+    dataset: str
+    kind: Kind
+    widths: tuple[int, ...]
+    rule: Rule
+    scale: float | None
+    recurrent_options: dict[str, Any]
+    data_seed: int | tuple[int, ...]
+    load_options: dict[str, Any]
+    wanted_batch_size: int | None
+
+    @property
+    def slug(self) -> str:
+        return f"{self._name}-{self.kind}-{'x'.join(map(str, self.widths))}"
+
+    @property
+    def title(self) -> str:
+        return f"{self.kind} {'-'.join(map(str, self.widths))}"
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """A name for each."""
+        return ("state", "output") if self.kind == "rnn" else tuple(f"layer {i + 1}" for i in range(len(self.widths)))
+
+    @property
+    def _name(self) -> str:
+        name = self.dataset if self.dataset.startswith(_SERIES) else Path(self.dataset).stem
+        return name.replace("/", "-")
+
+    def load(self) -> Dataset:
+        return datasets.load(self.dataset, seed=self.data_seed, **self.load_options)
+
+    def model(self, data: Dataset) -> Model:
+        if self.kind == "mlp":
+            return mlp(num_inputs=data.num_inputs, widths=self.widths, num_classes=data.num_classes)
+        state, output = self.widths
+        return rnn(
+            num_inputs=data.num_inputs,
+            state_width=state,
+            output_width=output,
+            num_classes=data.num_classes,
+            **self.recurrent_options,
+        )
+
+    def batch_size(self, data: Dataset) -> int:
+        size = data.train_y.shape[-1]
+        if self.kind == "rnn" and self.dataset.startswith(_SERIES):
+            return self.wanted_batch_size or max(1, size // 10)
+        return self.wanted_batch_size or min(size, max(_LEAST_BATCH, min(_MOST_BATCH, math.ceil(size / _BATCHES))))
+
+    def settings(self, data: Dataset) -> dict[str, Any]:
+        """What was given, and what follows from shapes where nothing was: a layer each."""
+        model, batch_size = self.model(data), self.batch_size(data)
+        limits = thresholds(model, self.rule)
+        scale = initial_scale(model, batch_size, data.num_steps) if self.scale is None else self.scale
+        encoder = first_encoder(data.encoder)
+        return {
+            "batch_size": batch_size,
+            "scale": check_scale("train", model, scale),
+            "gate": tuple(limits.gate.tolist()),
+            "group_size": tuple(limits.group_size.tolist()),
+            "margin": int(limits.margin),
+            "input_bits": encoder.thresholds.shape[1] if isinstance(encoder, Thermometer) else None,
+        }
+
+    def record(self, training: Training) -> dict[str, Any]:
+        """Every flag that decides the result, None where it was left to the laws."""
+        return {
+            "dataset": self.dataset,
+            **{name: value for name, value in self.load_options.items() if name not in ("data_dir", "encoder")},
+            "model": self.kind,
+            "widths": self.widths,
+            **self.recurrent_options,
+            **{field.name: getattr(self.rule, field.name) for field in dataclasses.fields(self.rule)},
+            **dataclasses.asdict(training),
+        }
+
+
+def settings_text(settings: dict[str, Any]) -> str:
+    """One line of `Plan.settings`.
+
+    Example:
+      >>> settings_text({"batch_size": 100, "scale": (64.0, 64.0), "gate": (28, 22), "group_size": (75, 75),
+      ...                "margin": 263, "input_bits": 1})
+      'batches of 100, scale 64, gate |z| <= 28, 22, groups of 75, margin 263, 1 bit a feature'
+    """
+
+    def one(values) -> str:
+        values = values if len(set(values)) > 1 else values[:1]
+        return ", ".join(f"{value:g}" for value in values)
+
+    bits = settings["input_bits"]
+    feature = "" if bits is None else f", {bits} bit{'s' * (bits > 1)} a feature"
+    return (
+        f"batches of {settings['batch_size']}, scale {one(settings['scale'])}, gate |z| <= {one(settings['gate'])}, "
+        f"groups of {one(settings['group_size'])}, margin {settings['margin']}{feature}"
+    )
+
+
+def first_encoder(encoder: Encoder | tuple[Encoder, ...] | None) -> Encoder | None:
+    """The one that meets the samples, of the first seed."""
+    encoder = encoder[0] if isinstance(encoder, tuple) else encoder
+    while isinstance(encoder, Composition):
+        encoder = encoder.encoders[0]
+    return encoder
+
+
+def say_notes(data: Dataset) -> None:
+    """Prints to stderr what was decided while the data were read, and which features say nothing."""
+    for note in data.notes:
+        print(note, file=sys.stderr)
+    encoder = first_encoder(data.encoder)
+    constant = encoder.constant_features if isinstance(encoder, Thermometer) else ()
+    if constant:
+        names = data.columns.names if data.columns is not None else None
+        shown = [names[i] if names else f"{i}" for i in constant[:10]] + ["…"] * (len(constant) > 10)
+        has = "feature has" if len(constant) == 1 else "features have"
+        print(f"{len(constant):,} {has} one value in training and no bit: {', '.join(shown)}", file=sys.stderr)
+
+
+def kinds(data: Data, network: Network) -> tuple[Kind, ...]:
+    """The networks that these flags may mean; validation samples decide between several."""
+    if network.model is not None:
+        return (network.model,)
+    if not data.dataset.startswith(_SERIES):
+        return ("mlp",) if data.window is None else ("rnn",)
+    if network.widths is not None:
+        return ("mlp",)
+    given = [name for name in _OF_RNN if getattr(network, name) not in (None, False)]
+    return ("rnn",) if given or data.expand else ("mlp", "rnn")
+
+
+def make_plan(data: Data, network: Network, flags: RuleFlags, training: Training, kind: Kind | None = None) -> Plan:
+    """What the flags come to, before any data are read; of several kinds of network the first, or ``kind``.
+
+    Raises:
+      ValueError: flags that contradict each other or are out of range; the message names them.
+    """
+    _check_numbers(training)
+    kind = kinds(data, network)[0] if kind is None else kind
+    series = data.dataset.startswith(_SERIES)
+    window, rows = data.window, _ROWS.get(data.dataset)
+    if kind == "rnn" and not series and window is None:
+        if rows is None and not data.dataset.lower().endswith(".npz"):
+            raise ValueError(f"train: {data.dataset!r} has no time axis for --model rnn.")
+        window = rows
+    widths = _widths(network, kind)
+    expand = data.expand if data.expand is not None else (widths[0] if series and kind == "rnn" else 0)
+    rule = Rule(
+        margin=(1.0 if data.dataset == "random-prototypes" else 0.5) if flags.margin is None else flags.margin,
+        gate=flags.gate,
+        group_size=None if flags.group_size is None else _group_size(flags.group_size, widths),
+        reinforcement=flags.reinforcement,
+        bits=16 if flags.hidden_bits is None else flags.hidden_bits,
+    )
+    if training.scale is not None and not (training.scale > 0 and math.isfinite(training.scale)):
+        raise ValueError(f"train: --scale must be positive and finite, got {training.scale}.")
+    # Spread, so that runs with different --seed do not share draws; with --seed 0 they are 0, 1, 2, ...
+    draws = tuple((training.seed * 1_000_003 + s) % 2**31 for s in range(training.seeds))
+    options: dict[str, Any] = {
+        "split": data.split,
+        "data_dir": data.data_dir,
+        "window": window,
+        "num_bits": data.input_bits,
+        "width": expand or None,
+        "whole": kind == "mlp",
+        "fold": data.fold,
+        "folds": data.folds,
+        "label": data.label,
+        "test": data.test,
+        "test_fraction": data.test_fraction,
+    }
+    if rows is not None and kind == "mlp" and data.input_bits is None:
+        options["encoder"] = images.fit_grey
+    data_seed = draws if data.dataset == "random-prototypes" else training.seed
+    recurrent = {name: getattr(network, name) for name in _RECURRENT}
+    return Plan(data.dataset, kind, widths, rule, training.scale, recurrent, data_seed, options, training.batch_size)
+
+
+def _check_numbers(training: Training) -> None:
+    for name, least in (
+        ("epochs", 1),
+        ("batch_size", 1),
+        ("seeds", 1),
+        ("patience", 0),
+        ("stop_after", 1),
+        ("seed", 0),
+    ):
+        value = getattr(training, name)
+        if value is not None and value < least:
+            raise ValueError(f"train: {_flag(name)} must be at least {least}, got {value}.")
+    if training.stop_after is not None and not training.validation:
+        raise ValueError("train: --stop-after wants validation samples; leave out --validation 0.")
+    if training.seed >= 2**31:
+        raise ValueError(f"train: --seed must be below 2**31, got {training.seed}.")
+
+
+def _widths(network: Network, kind: str) -> tuple[int, ...]:
+    foreign = ("widths",) if kind == "rnn" else _OF_RNN
+    for name in foreign:
+        if getattr(network, name) not in (None, False):
+            instead = "--state-width and --output-width" if kind == "rnn" else "--widths"
+            raise ValueError(f"train: {_flag(name)} is not for {kind}; use {instead}, or another --model.")
+    if kind == "mlp":
+        widths = _WIDTHS if network.widths is None else network.widths
+    else:
+        state = _STATE_WIDTH if network.state_width is None else network.state_width
+        widths = (state, state if network.output_width is None else network.output_width)
+    if not widths or min(widths) < 1:
+        raise ValueError(f"train: every layer needs a width of at least 1, got {widths}.")
+    return widths
+
+
+def _group_size(sizes: tuple[int, ...], widths: tuple[int, ...]) -> int | tuple[int, ...]:
+    if len(sizes) not in (1, len(widths)):
+        raise ValueError(f"train: --group-size takes one value or {len(widths)}, one a layer; got {len(sizes)}.")
+    for width, size in zip(widths, sizes * len(widths) if len(sizes) == 1 else sizes, strict=True):
+        if size < 1 or width % size:
+            divisors = ", ".join(str(d) for d in range(1, width + 1) if width % d == 0)
+            raise ValueError(
+                f"train: --group-size {size} does not divide the width {width}; its divisors are {divisors}."
+            )
+    return sizes[0] if len(sizes) == 1 else sizes
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
