@@ -17,6 +17,7 @@ os.environ["MPLBACKEND"] = "Agg"
 
 import hypothesis
 import jax
+import pytest
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -32,8 +33,34 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("bep_jax")
 
 
+# Files whose tests together take a minute on two cores: what `pytest -m quick` runs.
+QUICK = (
+    "test_rooms.py",
+    "files/",
+    "kernels/test_bits.py",
+    "kernels/test_seeds.py",
+    "network/test_dense.py",
+    "network/test_model.py",
+    "network/test_summary.py",
+    "learning/test_laws.py",
+    "learning/test_rule.py",
+    "learning/test_reference.py",
+    "data/test_features.py",
+)
+
+
+def pytest_collection_modifyitems(config, items):
+    for item in items:
+        place = item.path.relative_to(config.rootpath / "tests").as_posix()
+        if place.startswith(QUICK):
+            item.add_marker(pytest.mark.quick)
+
+
 def pytest_report_header():
-    """Say which bep_jax is under test: the installed one or, after an editable install, the checkout."""
+    """Say which bep_jax is under test (the installed one or, after an editable install, the checkout), and how long."""
     spec = importlib.util.find_spec("bep_jax")
     location = spec.origin if spec else "not installed"
-    return f"bep_jax: {location}; jax {jax.__version__}, {jax.device_count()} devices"
+    return [
+        f"bep_jax: {location}; jax {jax.__version__}, {jax.device_count()} devices",
+        "all tests take about ten minutes on two cores; pytest -m quick takes one",
+    ]
