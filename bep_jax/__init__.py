@@ -5,6 +5,7 @@ import sys
 from bep_jax.data import datasets, encode
 from bep_jax.export.header import to_c
 from bep_jax.export.model_file import Saved, load, save
+from bep_jax.export.on_device.state import load_c_state
 from bep_jax.kernels import bits
 from bep_jax.learning.chain import NetworkSignals, Stats, backward, forward, logits, updates
 from bep_jax.learning.laws import initial_scale
@@ -52,6 +53,7 @@ __all__ = [
     "forward",
     "initial_scale",
     "load",
+    "load_c_state",
     "logits",
     "mlp",
     "optimizer",

@@ -15,17 +15,31 @@ import numpy as np
 
 from bep_jax.data.columns import Columns
 from bep_jax.data.encode import Encoder, pack_host
-from bep_jax.export.encoder import encoder_stages
+from bep_jax.export.encoder import Stages, encoder_stages
 from bep_jax.export.network import mlp_functions, recurrent_functions, stack_bytes
+from bep_jax.export.on_device.network import Learning, Settings, learning
+from bep_jax.export.on_device.state import Fixed
 from bep_jax.export.source import FINITE_MATH, HEAD, KERNELS, array, function, identifier
 from bep_jax.kernels import bits
+from bep_jax.kernels.checks import check_count
 from bep_jax.learning.chain import check_inputs
+from bep_jax.learning.optimizer import OptimizerState, optimizer
+from bep_jax.learning.rule import Limits, Rule, limits_of
 from bep_jax.network.layers.layer import Layer
 from bep_jax.network.model import Model, Params
 
 
 def to_c(
-    model: Model, params: Params, encoder: Encoder | None = None, *, prefix: str = "bep", columns: Columns | None = None
+    model: Model,
+    params: Params,
+    encoder: Encoder | None = None,
+    *,
+    prefix: str = "bep",
+    rule: Rule | Limits | None = None,
+    batch_size: int | None = None,
+    opt_state: OptimizerState | None = None,
+    window: int | None = None,
+    columns: Columns | None = None,
 ) -> str:
     """Writes a network as a C99 header: exactly the predictions and logits of `bep_jax.logits`.
 
@@ -42,14 +56,30 @@ def to_c(
     encoder. Without an encoder,
     or where it starts with an expansion, inputs are packed words as from `bep_jax.bits.pack`.
 
+    With a rule the network learns where it runs, in integers alone, and every bit is that of `bep_jax.step`: ``int
+    bep_learn(input, label)`` (recurrent: ``bep_learn(label)`` after the steps of a sequence) takes one sample of a
+    mini-batch and returns its prediction before learning; when ``batch_size`` are there, weights change.
+    ``bep_flush()`` is the update of a batch that is not full, ``bep_end_epoch()`` flushes and rescales reinforcement
+    to the training error (`rescale` with ``1 - correct / n``), ``bep_set_group_size(layer, size)`` is for a schedule,
+    and ``bep_save(buffer)`` and ``bep_load(buffer)`` keep what was learned in ``BEP_STATE_BYTES`` bytes, which
+    `load_c_state` reads. ``BEP_RAM_BYTES`` is all memory that learning takes, static and stack. A label that is no
+    class makes its sample inactive, as under jit.
+
     Include the header in one C file: everything in it is ``static``.
 
     Args:
       model: a `Model` of dense layers, the first of which may be recurrent.
-      params: its `Params`, hidden int16 ``[N, K]`` per matrix, of which only the signs count (sign(0) = +1), and
-        classifier uint32 ``[C, W]``. One seed, without a leading seed axis.
+      params: its `Params`, hidden int16 ``[N, K]`` per matrix, of which only the signs count (sign(0) = +1) unless
+        the network learns, and classifier uint32 ``[C, W]``. One seed, without a leading seed axis.
       encoder: what makes ``model.num_inputs`` bits of an input: a `Thermometer`, an `Expansion`, a composition.
       prefix: of every symbol and, in capitals, every macro; made a lower-case C identifier.
+      rule: a `Rule`, or the `Limits` that it means for this model, for a network that learns. Hidden weights take one
+        byte where the rule has ``bits=8``, else two; those beyond its limit are cut to it.
+      batch_size: samples of an update, 1 to 65535; default 16.
+      opt_state: the `OptimizerState` that the first update starts from; default
+        ``optimizer(rule, jax.random.key(0)).init(params.hidden)``.
+      window: recurrent: T, the time steps of a sample. Of a network that learns, errors travel back so many steps at
+        most, and no more than its ``horizon``; one of the two is needed.
       columns: ``Dataset.columns`` of a table: a comment says which input is which.
 
     Returns:
@@ -57,7 +87,8 @@ def to_c(
 
     Raises:
       TypeError: an argument is of the wrong type, or C has no type for the thresholds.
-      ValueError: params or encoder do not fit the model, or have a leading seed axis; prefix has no letter or digit.
+      ValueError: params or encoder do not fit the model, or have a leading seed axis; prefix has no letter or digit;
+        what a network needs for learning is missing, out of range, or given without a rule.
 
     Example:
       >>> import bep_jax as bep
@@ -74,27 +105,44 @@ def to_c(
     name = identifier(prefix)
     _check(model, params)
     stages = encoder_stages(model, encoder, name)
-    hidden = [pack_host(np.asarray(h) >= 0) for h in params.hidden]
+    learns = _learning(model, params, rule, batch_size, opt_state, window, stages)
+    signs = [pack_host(np.asarray(h) >= 0) for h in params.hidden]
     matrices = [
-        (f"{name}_hidden_{i}", words, f"signs of hidden matrix {i}, [{n}, {k}]")
-        for i, (words, (n, k)) in enumerate(zip(hidden, model.matrix_shapes, strict=True))
+        (f"{name}_signs_{i}", words, f"signs of hidden matrix {i}, [{n}, {k}]")
+        for i, (words, (n, k)) in enumerate(zip(signs, model.matrix_shapes, strict=True))
     ]
     class_shape = f"[{model.num_classes}, {model.num_outputs}]"
-    matrices.append((f"{name}_classifier", np.asarray(params.classifier), f"class vectors, {class_shape}"))
+    classifier = np.asarray(params.classifier)
+    arrays = [array("uint32_t", *matrix, const=learns is None) for matrix in matrices]
+    arrays.append(array("uint32_t", f"{name}_classifier", classifier, f"class vectors, {class_shape}"))
 
     state_words = bits.num_words(model.widths[0]) if model.recurrent else 0
-    const_bytes = stages.const_bytes + sum(words.nbytes for _, words, _ in matrices)
-    sizes = {
+    sign_bytes = sum(words.nbytes for words in signs)
+    const_bytes = stages.const_bytes + sign_bytes + classifier.nbytes
+    static_bytes, stack = 4 * state_words, stack_bytes(model, stages.stack_bytes)
+    constants = "constants: weights, classifier, encoder"
+    if learns is not None:
+        const_bytes += learns.const_bytes + learns.initial_bytes
+        static_bytes += learns.static_bytes + sign_bytes
+        stack = max(stack, learns.stack_bytes)
+        constants = "constants: classifier, encoder, and first values of what learns"
+    sizes: dict[str, tuple[int | str, str]] = {
         "NUM_INPUTS": (stages.num_inputs, stages.input_comment),
         "NUM_CLASSES": (model.num_classes, "int32_t logits that a call writes"),
-        "CONST_BYTES": (const_bytes, "constants: weights, classifier, encoder"),
-        "STATIC_BYTES": (4 * state_words, "static memory that changes, the state"),
-        "STACK_BYTES": (stack_bytes(model, stages.stack_bytes), "the largest buffers of a call, on the stack"),
+        "CONST_BYTES": (const_bytes, constants),
+        "STATIC_BYTES": (static_bytes, "static memory that changes"),
+        "STACK_BYTES": (stack, "the largest buffers of a call, on the stack"),
     }
-    arrays = stages.constants + [array("uint32_t", *matrix) for matrix in matrices]
+    if learns is not None:
+        sizes["RAM_BYTES"] = (static_bytes + stack, "all memory that changes: static and stack")
+        sizes["STATE_BYTES"] = (learns.state_bytes, "what bep_save writes")
+        sizes["BATCH_SIZE"] = (learns.batch, "samples of an update")
+        sizes["NETWORK"] = (f"0x{learns.network:08x}u", "what tells saved states of other networks apart")
     if state_words:
         ones = pack_host(np.ones((1, model.widths[0]), bool))
         arrays.append(array("uint32_t", f"{name}_state", ones, "the state, starts all +1", const=False))
+    if learns is not None:
+        arrays += learns.arrays
     functions = recurrent_functions(model) if model.recurrent else mlp_functions(model)
     head = HEAD.replace("@DESCRIPTION@", _description(model, sizes)).replace("@USAGE@", _usage(model))
     parts = [
@@ -105,10 +153,13 @@ def to_c(
         *(f"#define @PREFIX@_{key} {value} /* {comment} */" for key, (value, comment) in sizes.items()),
         *_inputs(columns, stages.num_inputs),
         f"\ntypedef {stages.input_type} @prefix@_input_t;\n",
+        *(learns.types if learns is not None else []),
+        *stages.constants,
         *arrays,
         KERNELS,
         function("void @prefix@_encode(const @prefix@_input_t *input, uint32_t *words)", stages.body),
-        *functions,
+        *(functions if learns is None or not model.recurrent else functions[2:]),
+        *(learns.functions if learns is not None else []),
         "#endif",
     ]
     return "\n".join(parts).replace("@prefix@", name).replace("@PREFIX@", name.upper()) + "\n"
@@ -124,6 +175,49 @@ def _inputs(columns: Columns | None, num_inputs: int) -> list[str]:
     values = ["input[i] is", *(f"  {i}: {name}" for i, name in enumerate(names)), '"a = b" is 1 where a is b, else 0;']
     lines = [*values[: 1 + num_inputs], *(values[-1:] if any(" = " in name for name in names) else [])]
     return ["\n/* " + "\n * ".join([*lines, "a value that is missing is NAN."]) + " */"]
+
+
+def _learning(model, params, rule, batch_size, opt_state, window, stages: Stages) -> Learning | None:
+    """The parts of a network that learns, or None."""
+    if rule is None:
+        if batch_size is not None or opt_state is not None:
+            raise ValueError("to_c: batch_size and opt_state are for networks that learn; give the rule, too.")
+        return None
+    if not isinstance(rule, Rule | Limits):
+        raise TypeError(f"to_c: rule must be a Rule or Limits, got {type(rule).__name__}.")
+    limits = limits_of(model, rule)
+    if limits.margin.ndim:
+        raise ValueError(f"to_c: limits have a leading axis of {limits.margin.shape[0]} seeds; pick one.")
+    batch = check_count(16 if batch_size is None else batch_size, "batch_size", "to_c")
+    steps = 1
+    if model.recurrent:
+        steps = min((n for n in (window, model.layers[0].horizon) if n is not None), default=0)
+        if not steps:
+            raise ValueError("to_c: a recurrent network learns over a window: give window, the time steps of a sample.")
+    if batch * steps > 65535:
+        raise ValueError(f"to_c: batch_size times window must be at most 65535, got {batch} x {steps}.")
+    if opt_state is None:
+        opt_state = optimizer(limits, jax.random.key(0, impl="threefry2x32")).init(params.hidden)
+    if not isinstance(opt_state, OptimizerState) or opt_state.draw.shape != (len(model.matrix_shapes),):
+        raise TypeError("to_c: opt_state must be an OptimizerState of one network of this model.")
+    key = opt_state.key
+    if jax.numpy.issubdtype(key.dtype, jax.dtypes.prng_key):
+        if str(jax.random.key_impl(key)) != "threefry2x32":
+            raise ValueError(f"to_c: the draws need a key of threefry2x32, got {jax.random.key_impl(key)}.")
+        key = jax.random.key_data(key)
+    saturation = int(opt_state.saturation)
+    settings = Settings(
+        batch=batch,
+        window=steps,
+        margin=int(limits.margin),
+        gate=tuple(int(g) for g in limits.gate),
+        group_size=np.asarray(limits.group_size),
+        key=np.asarray(key),
+        draw=np.asarray(opt_state.draw),
+        fixed=Fixed(np.asarray(opt_state.base), saturation, np.asarray(params.classifier)),
+    )
+    hidden = [np.clip(np.asarray(h), -saturation, saturation) for h in params.hidden]
+    return learning(model, hidden, settings, stages.stack_bytes)
 
 
 def _check(model: Model, params: Params) -> None:
@@ -149,7 +243,7 @@ def _check(model: Model, params: Params) -> None:
     check_inputs("to_c", model, params, cast(jax.Array, x))
 
 
-def _description(model: Model, sizes: dict[str, tuple[int, str]]) -> str:
+def _description(model: Model, sizes: dict[str, tuple[int | str, str]]) -> str:
     kind = "Recurrent" if model.recurrent else "Multilayer perceptron"
     widths = " -> ".join(str(n) for n in (model.num_inputs, *model.widths, model.num_classes))
     lines = [f"{kind}, {widths} (bits in, neurons of each layer, classes)."]

@@ -9,8 +9,8 @@ def mlp_functions(model: Model) -> list[str]:
     """``logits`` and ``predict``."""
     given = "const @prefix@_input_t *input"
     return [
-        function(f"void @prefix@_logits({given}, int32_t *logits)", _logits_body(model)),
-        function(f"int @prefix@_predict({given})", _predict_body("input, logits")),
+        function(f"void @prefix@_logits({given}, int32_t *logits)", logits_body(model)),
+        function(f"int @prefix@_predict({given})", predict_body("input, logits")),
     ]
 
 
@@ -27,13 +27,13 @@ def recurrent_functions(model: Model) -> list[str]:
     step = [
         f"uint32_t x[{words_x}], next[{words_s}], n, distance;",
         "@prefix@_encode(input, x);",
-        *cell.c_forward(_weights(model)[0], "x", "@prefix@_state"),
+        *cell.c_forward(weights(model)[0], "x", "@prefix@_state"),
     ]
     return [
         function("void @prefix@_reset(void)", reset),
         function("void @prefix@_step(const @prefix@_input_t *input)", step),
-        function("void @prefix@_logits(int32_t *logits)", _logits_body(model)),
-        function("int @prefix@_predict(void)", _predict_body("logits")),
+        function("void @prefix@_logits(int32_t *logits)", logits_body(model)),
+        function("int @prefix@_predict(void)", predict_body("logits")),
     ]
 
 
@@ -45,17 +45,17 @@ def stack_bytes(model: Model, encoder_bytes: int) -> int:
     return max(scores, 4 * (bits.num_words(model.num_inputs) + bits.num_words(model.widths[0])) + encoder_bytes)
 
 
-def _logits_body(model: Model) -> list[str]:
+def logits_body(model: Model) -> list[str]:
     """From the input, or from the state, to logits."""
     buffers = [f"{name}[{words}]" for name, words in zip("ab", _buffer_words(model), strict=True) if words]
     body = [f"uint32_t {', '.join([*buffers, 'c'])};"]
     if not model.recurrent:
         body.append("@prefix@_encode(input, a);")
     source = "@prefix@_state" if model.recurrent else "a"
-    upper = list(zip(model.layers, _weights(model), strict=True))[model.recurrent :]
-    for i, (layer, weights) in enumerate(upper):
+    upper = list(zip(model.layers, weights(model), strict=True))[model.recurrent :]
+    for i, (layer, names) in enumerate(upper):
         target = "ba"[i % 2]
-        body += layer.c_forward(weights, source, target)
+        body += layer.c_forward(names, source, target)
         source = target
     width, words = model.num_outputs, bits.num_words(model.num_outputs)
     row = f"&@prefix@_classifier[{words}u * c]"
@@ -66,13 +66,13 @@ def _logits_body(model: Model) -> list[str]:
     ]
 
 
-def _weights(model: Model) -> list[tuple[str, ...]]:
+def weights(model: Model) -> list[tuple[str, ...]]:
     """Names of each layer's matrices."""
-    names = [f"@prefix@_hidden_{i}" for i in range(len(model.matrix_shapes))]
+    names = [f"@prefix@_signs_{i}" for i in range(len(model.matrix_shapes))]
     return model.split(names)
 
 
-def _predict_body(arguments: str) -> list[str]:
+def predict_body(arguments: str) -> list[str]:
     return [
         "int32_t logits[@PREFIX@_NUM_CLASSES];",
         f"@prefix@_logits({arguments});",

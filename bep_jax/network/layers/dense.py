@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import jax
 
+from bep_jax.kernels import bits
 from bep_jax.network import dense
-from bep_jax.network.layers.layer import Layer, Residuals, Signals, update_operands
+from bep_jax.network.layers.layer import CLearning, Layer, Residuals, Signals, update_operands
 
 
 @jax.tree_util.register_static
@@ -45,3 +46,31 @@ class Dense(Layer):
 
     def c_forward(self, weights, source, target):
         return [f"@prefix@_dense({weights[0]}, {self.width}u, {self.num_inputs}u, {source}, {target});"]
+
+    def c_learning(self, place):
+        i, words_k, words_n = place.number, bits.num_words(self.num_inputs), bits.num_words(self.width)
+        names = (("inputs", words_k), ("desired", words_n), ("winners", words_n))
+        sizes = f"@prefix@_signs_{place.matrix}, {self.width}u, {self.num_inputs}u"
+        backward = [
+            f"for (i = 0; i < {words_n}u; i++)",
+            f"    winners_{i}[i] = {place.target}[i] ^ desired_{i}[i];",
+            f"@prefix@_compete(z_{i}, {self.width}u, @prefix@_group_size[{i}], winners_{i});",
+        ]
+        buffers = [("int32_t", f"z_{i}", self.width)]
+        if place.below is not None:
+            buffers.append(("uint32_t", f"gates_{i}", words_n))
+            backward += [
+                f"@prefix@_gate(z_{i}, {self.width}u, {place.gate}, gates_{i});",
+                f"@prefix@_back({sizes}, desired_{i}, gates_{i}, {place.below});",
+            ]
+        return CLearning(
+            memory=tuple(("uint32_t", f"{name}_{i}", place.batch * words) for name, words in names),
+            buffers=tuple(buffers),
+            places=[
+                f"uint32_t *const {name}_{i} = &@prefix@_{name}_{i}[{words}u * @prefix@_kept];" for name, words in names
+            ],
+            forward=[f"@prefix@_sums({sizes}, inputs_{i}, z_{i}, {place.target});"],
+            backward=backward,
+            updates=(f"@prefix@_kept, 0, @prefix@_winners_{i}, @prefix@_desired_{i}, @prefix@_inputs_{i}",),
+            rows=place.batch,
+        )

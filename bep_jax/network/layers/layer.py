@@ -39,6 +39,30 @@ class Operands(NamedTuple):
     inputs: jax.Array  # uint32 [Wb, K]
 
 
+class CPlace(NamedTuple):
+    """Where a layer stands in the C that learns; what belongs to layer i is called ``inputs_i`` and so on."""
+
+    number: int  # i
+    matrix: int  # the number of its first matrix
+    batch: int  # B
+    window: int  # T at most, where the layer is over time
+    gate: int  # |z| at most
+    target: str  # where its outputs go, an array of words
+    below: str | None  # where the desired activations of the layer below go; None for the first
+
+
+class CLearning(NamedTuple):
+    """A layer's part of the C that learns: memory, and lines. ``@prefix@`` stands for the network's name."""
+
+    memory: tuple[tuple[str, str, int], ...]  # C type, name, length: its part of the batch
+    buffers: tuple[tuple[str, str, int], ...]  # the same, on the stack
+    places: list[str]  # pointers to the place in ``memory`` of the sample that comes
+    forward: list[str]  # from ``inputs_i`` to the target
+    backward: list[str]  # from ``desired_i`` to ``winners_i`` and below
+    updates: tuple[str, ...]  # for each matrix (samples, rows of each, winners, desired, inputs)
+    rows: int  # of a neuron in an update, at most
+
+
 class Layer:
     """The base of all layers, which are frozen dataclasses registered static; own layers derive from it.
 
@@ -107,6 +131,10 @@ class Layer:
     def c_forward(self, weights: tuple[str, ...], source: str, target: str) -> list[str]:
         """Lines of C from the packed inputs ``source`` to the packed outputs ``target``; ``weights`` are arrays."""
         raise TypeError(f"to_c: a layer of type {type(self).__name__} has no C; give it a c_forward.")
+
+    def c_learning(self, place: CPlace) -> CLearning:
+        """The C of its learning pass."""
+        raise TypeError(f"to_c: a layer of type {type(self).__name__} has no C that learns; give it a c_learning.")
 
 
 def update_operands(layer: Layer, inputs, winners, desired) -> tuple[Operands, ...]:

@@ -12,7 +12,7 @@ from jax import lax
 
 from bep_jax.kernels import bits, products
 from bep_jax.network import dense, initial
-from bep_jax.network.layers.layer import Layer, Residuals, Signals, update_operands
+from bep_jax.network.layers.layer import CLearning, Layer, Residuals, Signals, update_operands
 
 _INT16_MAX = 32767
 
@@ -132,3 +132,94 @@ class Recurrent(Layer):
             f"for (n = 0; n < {words_s}u; n++)",
             f"    {target}[n] = next[n];",
         ]
+
+    def c_learning(self, place):
+        i, steps = place.number, self._kept(place.window)
+        words_x, words_s = bits.num_words(self.num_inputs), bits.num_words(self.width)
+        rows, fan_in = place.batch * steps, self.num_inputs + self.width
+        sum_type = "int16_t" if fan_in <= _INT16_MAX else "int32_t"
+        memory = [
+            ("uint32_t", f"inputs_{i}", rows * words_x),
+            ("uint32_t", f"states_{i}", rows * words_s),
+            ("uint32_t", f"desired_{i}", rows * words_s),
+            ("uint32_t", f"winners_{i}", place.batch * words_s),
+            (sum_type, f"sums_{i}", steps * self.width),
+        ]
+        # The steps of a sample lie in a ring, its rows of the batch, so that long series keep their last ones.
+        forward = [
+            "const uint32_t row = @prefix@_rows + @prefix@_place;",
+            f"uint32_t *const x = &@prefix@_inputs_{i}[{words_x}u * row];",
+            f"uint32_t *const state = &@prefix@_states_{i}[{words_s}u * row], n, distance;",
+            f"{sum_type} *const z = &@prefix@_sums_{i}[{self.width}u * @prefix@_place];",
+            "@prefix@_encode(input, x);",
+            f"@prefix@_copy(@prefix@_state, state, {words_s}u);",
+            f"@prefix@_clear(@prefix@_state, {words_s}u);",
+            f"for (n = 0; n < {self.width}u; n++) {{",
+            f"    distance = @prefix@_distance(&@prefix@_signs_{place.matrix}[{words_x}u * n], x, {words_x}u)",
+            f"        + @prefix@_distance(&@prefix@_signs_{place.matrix + 1}[{words_s}u * n], state, {words_s}u);",
+            f"    z[n] = ({sum_type})({fan_in} - 2 * (int32_t)distance);",
+            "    @prefix@_set(@prefix@_state, n, z[n] >= 0);",
+            "}",
+            f"@prefix@_place = @prefix@_place + 1u == {steps}u ? 0 : @prefix@_place + 1u;",
+            f"@prefix@_steps += @prefix@_steps < {steps}u;",
+        ]
+        before = f"(@prefix@_rows + (at != 0 ? at : {steps}u) - 1u)"
+        row = "(@prefix@_rows + at)"
+        backward = [
+            "uint32_t at = @prefix@_place, left;",
+            f"for (i = 0; i < {self.width}u; i++)",
+            f"    u_{i}[i] = 0;",
+            "for (left = @prefix@_steps; left != 0; left--) {",
+            f"    at = (at != 0 ? at : {steps}u) - 1u;",
+            f"    for (i = 0; i < {self.width}u; i++) {{",
+            f"        z_{i}[i] = @prefix@_sums_{i}[{self.width}u * at + i];",
+            f"        u_{i}[i] += @prefix@_bit(&@prefix@_desired_{i}[{words_s}u * {row}], i) ? z_{i}[i] : -z_{i}[i];",
+            "    }",
+            f"    @prefix@_gate(z_{i}, {self.width}u, {place.gate}, gates_{i});",
+            "    if (left > 1u)",
+            f"        @prefix@_back(@prefix@_signs_{place.matrix + 1}, {self.width}u, {self.width}u,",
+            f"            &@prefix@_desired_{i}[{words_s}u * {row}], gates_{i},",
+            f"            &@prefix@_desired_{i}[{words_s}u * {before}]);",
+            "}",
+            f"@prefix@_clear(winners_{i}, {words_s}u);",
+            f"for (i = 0; i < {self.width}u; i++)",
+            f"    @prefix@_set(winners_{i}, i, u_{i}[i] < 0);",
+            f"@prefix@_compete(u_{i}, {self.width}u, @prefix@_group_size[{i}], winners_{i});",
+        ]
+        if self.gated_update:
+            memory.append(("uint32_t", f"gates_{i}", rows * words_s))
+            opened = f"@prefix@_copy(gates_{i}, &@prefix@_gates_{i}[{words_s}u * {row}], {words_s}u);"
+            backward.insert(backward.index("    if (left > 1u)"), f"    {opened}")
+            backward += [
+                "for (left = 0; left < @prefix@_steps; left++)",
+                f"    for (i = 0; i < {words_s}u; i++)",
+                f"        @prefix@_gates_{i}[{words_s}u * (@prefix@_rows + left) + i] &= winners_{i}[i];",
+            ]
+            learns = f"@prefix@_rows, 0, @prefix@_gates_{i}"
+        else:
+            memory.append(("uint16_t", f"num_rows_{i}", place.batch))
+            backward.append(f"@prefix@_num_rows_{i}[@prefix@_kept] = (uint16_t)@prefix@_steps;")
+            learns = f"@prefix@_kept, @prefix@_num_rows_{i}, @prefix@_winners_{i}"
+        backward.append("@prefix@_rows += @prefix@_steps;")
+        last = f"(@prefix@_rows + (@prefix@_place != 0 ? @prefix@_place : {steps}u) - 1u)"
+        return CLearning(
+            memory=tuple(memory),
+            buffers=tuple(
+                (c_type, f"{name}_{i}", length)
+                for c_type, name, length in (
+                    ("int32_t", "z", self.width),
+                    ("int32_t", "u", self.width),
+                    ("uint32_t", "gates", words_s),
+                )
+            ),
+            places=[
+                f"uint32_t *const desired_{i} = &@prefix@_desired_{i}[{words_s}u * {last}];",
+                f"uint32_t *const winners_{i} = &@prefix@_winners_{i}[{words_s}u * @prefix@_kept];",
+            ],
+            forward=forward,
+            backward=["{", *(f"    {line}" for line in backward), "}"],
+            updates=tuple(
+                f"{learns}, @prefix@_desired_{i}, @prefix@_{operand}_{i}" for operand in ("inputs", "states")
+            ),
+            rows=rows,
+        )
