@@ -25,6 +25,7 @@ from bep_jax.learning.step import step
 from bep_jax.network.model import Model, Params, check_scale
 from bep_jax.training import loop
 from bep_jax.training.devices import placement
+from bep_jax.training.learner import TrainState
 from bep_jax.training.loop import Report, Result
 from bep_jax.training.samples import check_numbers
 
@@ -48,6 +49,7 @@ def fit(
     progress: bool = True,
     checkpoint_dir: str | os.PathLike | None = None,
     resume: bool = False,
+    state: TrainState | None = None,
     mesh: jax.sharding.Mesh | None = None,
 ) -> Result:
     """Trains one network per seed, all in one program, and tests them.
@@ -87,6 +89,8 @@ def fit(
         the last one; a run that was killed at any moment goes on to the same bits.
       resume: go on from the checkpoint in ``checkpoint_dir``, if there is one, made with the same arguments; only
         ``epochs`` may be larger, and ``mesh`` another. With False there must be none.
+      state: go on from the state of an earlier result, in place of weights drawn anew: new data, or more epochs. The
+        group sizes are those of ``rule``.
       mesh: devices to spread the training over, as of ``jax.make_mesh((2, 4), ("seeds", "batch"))``; either axis may be
         missing. Along "seeds" each device trains some of the seeds, along "batch" its part of every mini-batch; each
         holds all of the packed data. The result is that of one device, bit for bit. It also works across processes
@@ -134,6 +138,7 @@ def fit(
         progress=progress,
         checkpoint_dir=checkpoint_dir,
         resume=resume,
+        state=state,
         place=place,
         signs=visible_signs,
     )

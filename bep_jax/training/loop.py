@@ -74,6 +74,7 @@ class Options(TypedDict, total=False):
     progress: bool
     checkpoint_dir: str | os.PathLike | None
     resume: bool
+    state: TrainState | None
 
 
 def train(
@@ -94,6 +95,7 @@ def train(
     progress: bool = True,
     checkpoint_dir: str | os.PathLike | None = None,
     resume: bool = False,
+    state: TrainState | None = None,
     place: Placement = ONE_DEVICE,
     signs: Callable[[Any], tuple[jax.Array, ...]] | None = None,
 ) -> Result:
@@ -116,6 +118,8 @@ def train(
     """
     if resume and checkpoint_dir is None:
         raise ValueError("fit: resume=True wants a checkpoint_dir.")
+    if state is not None and checkpoint_dir is not None:
+        raise ValueError("fit: a checkpoint goes on from its own state; state is for runs without a checkpoint_dir.")
     check_numbers(epochs, batch_size, validation, patience, stop_after)
     check_choices(keep, class_weight)
     arrays, data_axis = check_data(learner.model, data, len(seeds))
@@ -154,7 +158,8 @@ def train(
     shown = progress and jax.process_index() == 0
     with interruptible() as interrupted:
         numbers = place.put(np.asarray(seeds, np.uint32), 0)
-        state, *rows = programs.start(place.put(key, None), numbers, place.put(settings, 0), arrays.train_split)
+        fresh, *rows = programs.start(place.put(key, None), numbers, place.put(settings, 0), arrays.train_split)
+        state = fresh if state is None else place.put(_copy_of(state, fresh), 0)
         start = None if signs is None else programs.signs(state.params)
         best = jax.tree.map(jnp.copy, state.params) if sizes.held_out else None
         run = _Run(state, settings, Watch.start(len(seeds)), best)
@@ -301,6 +306,14 @@ def _programs(learner, batch_size, sizes, data_axis, place, balanced, signs) -> 
         signs=place.program(packed, (0,), once=True),
         changed=place.program(changed, (0, 0), once=True),
     )
+
+
+def _copy_of(state: TrainState, fresh: TrainState) -> TrainState:
+    """A state to go on from, which is donated to the first epoch, after a check that it is one of this run."""
+    given, wanted = (jax.tree.map(lambda a: (a.shape, str(a.dtype)), s) for s in (state, fresh))
+    if given != wanted:
+        raise ValueError("fit: state must be that of a result with the same model, optimizer and number of seeds.")
+    return jax.tree.map(lambda a: a.copy(), state)
 
 
 class _Run(NamedTuple):
