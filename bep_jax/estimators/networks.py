@@ -1,0 +1,216 @@
+"""The networks behind an estimator: trained side by side, voting, with one temperature for their probabilities.
+
+Axis letters: S networks, n samples, C classes, W words.
+Source: C. Guo et al., On Calibration of Modern Neural Networks, 2017 (temperature); J. Platt, 1999 (softened targets).
+"""
+
+import dataclasses
+import functools
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+from sklearn.exceptions import ConvergenceWarning
+
+from bep_jax.estimators.samples import Samples
+from bep_jax.kernels.checks import check_count
+from bep_jax.kernels.isolate import compiler_options
+from bep_jax.kernels.seeds import over_seeds
+from bep_jax.learning.chain import logits
+from bep_jax.learning.rule import Rule
+from bep_jax.network.model import Model
+from bep_jax.training.fitting import fit
+from bep_jax.training.learner import TrainState
+from bep_jax.training.samples import HELD_OUT, TRAINS
+
+_STOP_AFTER = 10  # epochs without a better one, where training may end early
+_FEW, _BLOCK = 16, 256  # samples that are scored together: only two shapes are ever compiled
+
+
+class Settings(NamedTuple):
+    """What estimators have in common; their parameters of these names, explained in `BEPClassifier`."""
+
+    widths: Sequence[int]
+    margin: float
+    gate: float | None
+    group_size: int | Sequence[int] | None
+    reinforcement: float
+    scale: float | None
+    n_networks: int
+    epochs: int
+    batch_size: int | None
+    early_stopping: bool
+    class_weight: dict[Any, float] | str | None
+    verbose: bool
+
+    @classmethod
+    def of(cls, estimator: Any) -> "Settings":
+        """Those of an estimator, checked where `Rule` and `fit` would not say which parameter is wrong."""
+        for name in ("n_networks", "epochs"):
+            check_count(getattr(estimator, name), name, type(estimator).__name__)
+        return cls(*(getattr(estimator, name) for name in cls._fields))
+
+    def rule(self) -> Rule:
+        """The rule that they mean."""
+        sizes: Any = self.group_size
+        sizes = tuple(sizes) if np.ndim(sizes) == 1 else sizes
+        return Rule(margin=self.margin, gate=self.gate, group_size=sizes, reinforcement=self.reinforcement)
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Trained networks, in NumPy arrays: they pickle."""
+
+    model: Model
+    params: Any  # `Params`, with a leading axis [S]
+    state: TrainState  # what further training needs, [S] on every array; keys as `_Key`
+    history: dict[str, np.ndarray]  # name -> [S, epochs]
+    temperature: float  # of the summed scores
+
+    @property
+    def validation_accuracy(self) -> float:
+        """The mean over the networks, in the last epoch; -1 where nothing was held out."""
+        found = self.history.get("validation_accuracy")
+        return -1.0 if found is None else float(found[:, -1].mean())
+
+    def scores(self, x: np.ndarray) -> np.ndarray:
+        """Class scores, summed over the networks: int64 ``[n, C]`` of words uint32 ``[n, W]``, ``[n, T, W]``."""
+        return _scores(self.model, self.params, x)
+
+    def probabilities(self, scores: np.ndarray) -> np.ndarray:
+        """float64 ``[n, C]`` from `scores`."""
+        return softmax(scores / self.temperature, axis=1)
+
+    def at_temperature(self, temperature: float) -> "Networks":
+        """The same networks with another temperature."""
+        return dataclasses.replace(self, temperature=temperature)
+
+
+def train(
+    settings: Settings,
+    model: Model,
+    samples: Samples,
+    key: jax.Array,
+    previous: Networks | None = None,
+    epochs: int | None = None,
+) -> Networks:
+    """Trains networks and fits their temperature on the validation samples, or where there are none on all.
+
+    Args:
+      settings: an estimator's.
+      model: every network's.
+      samples: `Samples`.
+      key: of everything random.
+      previous: networks to go on from.
+      epochs: in place of those of the settings.
+    """
+    trains, validates = (samples.train_split == part for part in (TRAINS, HELD_OUT))
+    batch_size = usual_batch_size(int(trains.sum())) if settings.batch_size is None else settings.batch_size
+    early = settings.early_stopping and validates.any()
+    result = fit(
+        model,
+        settings.rule(),
+        samples,
+        epochs=settings.epochs if epochs is None else epochs,
+        batch_size=batch_size,
+        seeds=settings.n_networks,
+        key=key,
+        scale=settings.scale,
+        keep="best" if early else "last",
+        stop_after=_STOP_AFTER if early else None,
+        class_weight="balanced" if settings.class_weight == "balanced" else None,
+        progress=bool(settings.verbose),
+        state=None if previous is None else jax.tree.map(_thawed, previous.state),
+    )
+    if result.interrupted:
+        warnings.warn("Training was interrupted by the user.", ConvergenceWarning, stacklevel=4)
+    state = jax.tree.map(_frozen, result.state)
+    params = jax.tree.map(_frozen, result.params) if early else state.params
+    rows = validates if validates.any() else trains
+    scores = _scores(model, params, samples.train_x[rows])
+    return Networks(model, params, state, result.history, fit_temperature(scores, samples.train_y[rows]))
+
+
+def usual_batch_size(size: int) -> int:
+    """About a twentieth of the samples, 16 to 100, in few steps so that data of about one size agree.
+
+    Example:
+      >>> [usual_batch_size(n) for n in (100, 1000, 60000)]
+      [16, 64, 100]
+    """
+    return next((b for b in (16, 32, 64) if size <= 25 * b), 100)
+
+
+def fit_temperature(scores: np.ndarray, y: np.ndarray) -> float:
+    """The temperature that makes the softmax of scores likeliest for labels, which are softened by one sample in n + 2.
+
+    Args:
+      scores: int ``[n, C]``.
+      y: int ``[n]``.
+
+    Returns:
+      T > 0. Without samples, or with scores that say nothing, the spread of the scores.
+
+    Example:
+      >>> scores = np.array([[9, -9], [-9, 9], [9, -9], [9, -9]])
+      >>> bool(fit_temperature(scores, np.array([0, 1, 0, 1])) > fit_temperature(scores, np.array([0, 1, 0, 0])))
+      True
+    """
+    unit = float(np.abs(scores).max(initial=1))
+    if not len(y):
+        return unit
+    share = 1 / (len(y) + 2)
+    targets = np.full(scores.shape, share / scores.shape[1])
+    targets[np.arange(len(y)), y] += 1 - share
+
+    def loss(log_temperature: float) -> float:
+        return -np.mean(np.sum(targets * log_softmax(scores / math.exp(log_temperature), axis=1), axis=1))
+
+    found = minimize_scalar(loss, bounds=(math.log(unit / 200), math.log(unit * 20)), method="bounded")
+    return math.exp(found.x)
+
+
+def _scores(model: Model, params: Any, x: np.ndarray) -> np.ndarray:
+    program, parts = _program(model), []
+    for start in range(0, len(x), _BLOCK):
+        block = x[start : start + _BLOCK]
+        size = _FEW if len(block) <= _FEW else _BLOCK
+        filled = np.zeros((size, *x.shape[1:]), np.uint32)
+        filled[: len(block)] = block
+        parts.append(np.asarray(program(params, filled))[: len(block)])
+    return np.concatenate(parts).astype(np.int64)
+
+
+@functools.lru_cache(maxsize=32)
+def _program(model: Model):
+    def summed(params, x):
+        scores = over_seeds(lambda p, x: logits(model, p, x), (0, None))(params, x)
+        return jnp.sum(scores, axis=0, dtype=jnp.int32)
+
+    return jax.jit(summed, compiler_options=compiler_options())
+
+
+@dataclass(frozen=True)
+class _Key:
+    """A key's data: keys of JAX do not pickle."""
+
+    data: np.ndarray
+
+
+def _frozen(leaf: jax.Array) -> Any:
+    return _Key(np.asarray(jax.random.key_data(leaf))) if _is_key(leaf) else np.asarray(leaf)
+
+
+def _thawed(leaf: Any) -> jax.Array:
+    return jax.random.wrap_key_data(jnp.asarray(leaf.data)) if isinstance(leaf, _Key) else jnp.asarray(leaf)
+
+
+def _is_key(leaf: jax.Array) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

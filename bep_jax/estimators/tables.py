@@ -1,0 +1,235 @@
+"""`BEPClassifier`: binary networks as a scikit-learn classifier.
+
+Axis letters: n samples, F features, C classes, S networks.
+Source: arXiv 2512.04189; https://scikit-learn.org/stable/developers/develop.html.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal, Self
+
+import jax
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from bep_jax.data import encode
+from bep_jax.estimators import networks
+from bep_jax.estimators.networks import Networks, Settings
+from bep_jax.estimators.samples import held_out, padded, weighted
+from bep_jax.network.model import Model, mlp
+
+
+class BEPClassifier(ClassifierMixin, BaseEstimator):
+    """A scikit-learn classifier of tables: binary networks, trained by Binary Error Propagation.
+
+    Features become thermometer bits, a few networks learn side by side from different starts, and they vote. What is
+    left at None follows from the shapes of the data. Missing values (NaN) are allowed, features of any scale, too, but
+    text columns want a one-hot encoder in front. A sample has no weight of its own (``sample_weight``), as the rule
+    adds up integers: give it more than once, or its class a weight.
+
+    Args:
+      widths: neurons of each hidden layer.
+      bits: thermometer bits a feature.
+      margin: a sample learns while its margin is below this part of the last width; see `bep_jax.Rule`.
+      gate: a neuron passes errors on while \\|z\\| is at most this part of its fan-in.
+      group_size: neurons of which at most one learns per sample; one, or one a layer.
+      reinforcement: how often weights are pushed away from zero.
+      scale: of the initial hidden weights.
+      n_networks: networks that vote.
+      epochs: passes over the data.
+      batch_size: samples a step; None for about a twentieth of them.
+      validation_fraction: of each class, samples that are held out: group sizes, early stopping and the temperature of
+        `predict_proba` rest on them. 0 for none: the temperature is then fitted on the training samples.
+      early_stopping: end after ten epochs without a better validation accuracy.
+      class_weight: None, "balanced" or a dictionary from label to weight: how often a class's samples are learned from.
+      warm_start: `fit` goes on from where the last one ended, with the same encoder.
+      random_state: an integer for the same networks every time.
+      verbose: whether to show a progress bar.
+
+    Attributes:
+      classes_: the labels, sorted, of their own type ``[C]``.
+      n_features_in_, feature_names_in_: as everywhere in scikit-learn.
+      encoder_: from features to packed bits.
+      networks_: the trained networks, with ``model``, ``params`` (a leading axis ``[S]``), ``history`` and
+        ``temperature``; None where there was one class alone, which is then predicted.
+      n_iter_: epochs trained.
+
+    Example:
+      >>> from sklearn.datasets import load_wine
+      >>> x, y = load_wine(return_X_y=True)
+      >>> classifier = BEPClassifier(widths=(35,), epochs=10, random_state=0).fit(x, y)
+      >>> bool(classifier.score(x, y) > 0.9), classifier.predict_proba(x[:2]).shape
+      (True, (2, 3))
+    """
+
+    classes_: np.ndarray
+    encoder_: encode.Encoder
+    networks_: Networks | None
+    n_iter_: int
+
+    def __init__(
+        self,
+        widths: Sequence[int] = (525, 525),
+        *,
+        bits: int | None = None,
+        margin: float = 0.5,
+        gate: float | None = None,
+        group_size: int | Sequence[int] | None = None,
+        reinforcement: float = 0.5,
+        scale: float | None = None,
+        n_networks: int = 5,
+        epochs: int = 50,
+        batch_size: int | None = None,
+        validation_fraction: float = 0.1,
+        early_stopping: bool = False,
+        class_weight: dict[Any, float] | Literal["balanced"] | None = None,
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
+    ):
+        self.widths = widths
+        self.bits = bits
+        self.margin = margin
+        self.gate = gate
+        self.group_size = group_size
+        self.reinforcement = reinforcement
+        self.scale = scale
+        self.n_networks = n_networks
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.validation_fraction = validation_fraction
+        self.early_stopping = early_stopping
+        self.class_weight = class_weight
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
+        """Fits the encoder and trains the networks.
+
+        Args:
+          X: real numbers ``[n, F]``, or a data frame; NaN is a missing value.
+          y: labels ``[n]``, integers or text.
+
+        Returns:
+          The estimator.
+
+        Raises:
+          TypeError, ValueError: data or parameters out of range.
+        """
+        going_on = self.warm_start and hasattr(self, "networks_")
+        rows, y = self._checked(X, y, reset=not going_on)
+        check_classification_targets(y)
+        classes, labels = np.unique(y, return_inverse=True)
+        if going_on and not np.array_equal(classes, self.classes_):
+            raise ValueError(f"warm_start wants the classes of the last fit, {self.classes_}, got {classes}.")
+        settings, random = Settings.of(self), check_random_state(self.random_state)
+        previous = self.networks_ if going_on else None
+        self.classes_ = classes
+        if not going_on:
+            self.encoder_ = self._fitted_encoder(rows)
+        validation = held_out(labels, self.validation_fraction, random)
+        drawn = np.flatnonzero(~validation)
+        drawn = drawn[weighted(labels[drawn], self.class_weight, classes)]
+        self._train(settings, padded(self.encoder_(rows), labels, validation, drawn), random, previous)
+        return self
+
+    def partial_fit(self, X: npt.ArrayLike, y: npt.ArrayLike, classes: npt.ArrayLike | None = None) -> Self:
+        """Learns from a batch of a stream, in one pass.
+
+        The first batch fits the encoder, so it should be typical of the stream. The temperature of `predict_proba` is
+        fitted on each batch before the networks learn from it.
+
+        Args:
+          X: real numbers ``[n, F]``.
+          y: labels ``[n]``.
+          classes: all labels that the stream will have; needed in the first call.
+
+        Returns:
+          The estimator.
+
+        Raises:
+          TypeError, ValueError: as `fit`; a label that is not among ``classes``.
+        """
+        first = not hasattr(self, "networks_")
+        rows, y = self._checked(X, y, reset=first)
+        check_classification_targets(y)
+        if first and classes is None:
+            raise ValueError("partial_fit: the first call wants classes, all labels that the stream will have.")
+        known = self.classes_ if classes is None else np.unique(classes)
+        if not first and not np.array_equal(known, self.classes_):
+            raise ValueError(f"partial_fit: the first call named the classes {self.classes_}, this one {known}.")
+        if unknown := sorted(set(np.unique(y).tolist()) - set(known.tolist())):
+            raise ValueError(f"partial_fit: labels {unknown} are not among the classes {known.tolist()}.")
+        settings, random = Settings.of(self), check_random_state(self.random_state)
+        self.classes_, labels = known, np.searchsorted(known, y)
+        if first:
+            self.encoder_ = self._fitted_encoder(rows)
+        previous, words = (None if first else self.networks_), self.encoder_(rows)
+        drawn = weighted(labels, self.class_weight, known)
+        samples = padded(words, labels, np.zeros(len(labels), bool), drawn)
+        unseen = None if previous is None else networks.fit_temperature(previous.scores(words), labels)
+        self._train(settings, samples, random, previous, epochs=1)
+        if previous is not None and self.networks_ is not None and unseen is not None:
+            # Half the way from that of the batches before.
+            self.networks_ = self.networks_.at_temperature(float(np.sqrt(unseen * previous.temperature)))
+        return self
+
+    def decision_function(self, X: npt.ArrayLike) -> np.ndarray:
+        """Class scores, summed over the networks: int64 ``[n, C]``; with two classes the second's lead, ``[n]``."""
+        scores = self._scores(X)
+        if len(self.classes_) == 1:
+            return scores[:, 0]
+        return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
+
+    def predict(self, X: npt.ArrayLike) -> np.ndarray:
+        """The label of the highest score ``[n]``, the first on ties."""
+        scores = self._scores(X)
+        return self.classes_[np.argmax(scores, axis=1)]
+
+    def predict_proba(self, X: npt.ArrayLike) -> np.ndarray:
+        """Probabilities of the classes, float64 ``[n, C]``: the softmax of the scores over a temperature."""
+        scores = self._scores(X)
+        return np.ones(scores.shape) if self.networks_ is None else self.networks_.probabilities(scores)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+    def _checked(self, X: Any, y: Any, reset: bool) -> tuple[np.ndarray, np.ndarray]:
+        return validate_data(self, X, y, reset=reset, ensure_all_finite="allow-nan")
+
+    def _fitted_encoder(self, X: np.ndarray) -> encode.Encoder:
+        num_bits = usual_bits(X.shape[1]) if self.bits is None else self.bits
+        return encode.fit_thermometer(X, num_bits)
+
+    def _model(self) -> Model:
+        return mlp(num_inputs=self.encoder_.num_bits, widths=tuple(self.widths), num_classes=len(self.classes_))
+
+    def _train(self, settings, samples, random, previous: Networks | None, epochs: int | None = None) -> None:
+        self.networks_, self.n_iter_ = None, 0
+        if len(self.classes_) > 1:
+            key = jax.random.key(random.randint(2**31 - 1))
+            self.networks_ = networks.train(settings, self._model(), samples, key, previous, epochs)
+            self.n_iter_ = self.networks_.history["train_accuracy"].shape[1]
+
+    def _scores(self, X) -> np.ndarray:
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, ensure_all_finite="allow-nan")
+        if self.networks_ is None:
+            return np.zeros((len(X), 1), np.int64)
+        return self.networks_.scores(self.encoder_(X))
+
+
+def usual_bits(num_features: int) -> int:
+    """Thermometer bits of a feature: ten, more where there are few features, fewer where there are many.
+
+    Example:
+      >>> [usual_bits(features) for features in (4, 30, 784, 20000)]
+      [64, 10, 5, 1]
+    """
+    return max(256 // num_features, min(10, max(1, 4096 // num_features)))

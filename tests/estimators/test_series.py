@@ -1,0 +1,57 @@
+"""`BEPTimeSeriesClassifier`: aeon's own checks, and series of unequal length."""
+
+import pickle
+
+import numpy as np
+import pytest
+from aeon.testing.estimator_checking import check_estimator
+from sklearn.base import clone
+from sklearn.model_selection import cross_val_score
+
+from bep_jax.estimators import BEPTimeSeriesClassifier
+
+
+def small(**parameters):
+    return BEPTimeSeriesClassifier(**{"widths": (35,), "epochs": 10, "n_networks": 2, "random_state": 0} | parameters)
+
+
+def waves(size, *, unequal, seed=0):
+    """Two channels, the second noise; classes by frequency, aligned at the end."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(size) % 3
+    x = []
+    for label in y:
+        steps = rng.integers(10, 21) if unequal else 20
+        wave = np.sin(np.arange(-steps, 0) * (0.2, 0.6, 1.2)[label]) + rng.normal(0, 0.2, steps)
+        x.append(np.stack([wave, rng.normal(size=steps)]))
+    return x if unequal else np.stack(x), np.array(["slow", "middle", "fast"])[y]
+
+
+def test_aeon_checks():
+    results = check_estimator(BEPTimeSeriesClassifier, raise_exceptions=False)
+    assert len(results) > 20
+    assert not {name: result for name, result in results.items() if result != "PASSED"}
+
+
+@pytest.mark.parametrize("unequal", [False, True])
+def test_learns_series(unequal):
+    (x, y), (test_x, test_y) = waves(60, unequal=unequal), waves(30, unequal=unequal, seed=1)
+    classifier = small().fit(x, y)
+    assert classifier.score(test_x, test_y) > 0.85
+    assert classifier.classes_.tolist() == ["fast", "middle", "slow"]
+    assert classifier.decision_function(test_x).shape == (30, 3)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(classifier)).predict(test_x), classifier.predict(test_x))
+    assert not hasattr(clone(classifier), "networks_")
+    if unequal:
+        longer = [np.concatenate([np.zeros((2, 30)), one], axis=1) for one in test_x]
+        assert np.mean(classifier.predict(longer) == test_y) > 0.8, "the last steps count"
+
+
+def test_cross_validation_and_networks():
+    x, y = waves(60, unequal=False)
+    assert cross_val_score(small(), x, y, cv=3).mean() > 0.85
+    chosen = small(network="auto", epochs=2).fit(x, y)
+    assert chosen.network_ in ("dense", "recurrent")
+    assert small(network="recurrent", epochs=2).fit(x, y).predict(x).shape == (60,)
+    with pytest.raises(ValueError, match="network must be one of dense, recurrent and auto, got 'deep'"):
+        small(network="deep").fit(x, y)
