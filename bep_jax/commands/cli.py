@@ -15,6 +15,7 @@ from typing import Annotated, Any, Union
 import tyro
 
 from bep_jax.commands.compare import Compare
+from bep_jax.commands.evaluate import Evaluate
 from bep_jax.commands.flags import RENAMED
 from bep_jax.commands.saved import Describe, Export, Predict
 from bep_jax.commands.train import Train
@@ -23,6 +24,7 @@ COMMANDS: dict[str, type] = {
     "train": Train,
     "compare": Compare,
     "predict": Predict,
+    "evaluate": Evaluate,
     "summary": Describe,
     "export": Export,
 }
@@ -35,6 +37,7 @@ _DESCRIPTION = """Binary Error Propagation: neural networks with binary weights,
   python -m bep_jax train --name NAME --resume
   python -m bep_jax compare --dataset fashion-mnist --methods bep local-rule qat
   python -m bep_jax predict --model runs/NAME/model.safetensors --input images.npy
+  python -m bep_jax evaluate --model runs/NAME/model.safetensors --input labelled.csv
   python -m bep_jax summary --model runs/NAME/model.safetensors
   python -m bep_jax export --model runs/NAME/model.safetensors --format c --out model.h"""
 

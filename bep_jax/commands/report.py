@@ -73,10 +73,8 @@ def confusion_of(y: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.n
     return found
 
 
-def recall(found: np.ndarray | None) -> list[float | None] | None:
+def recall(found: np.ndarray) -> list[float | None]:
     """Of each class the share that was found; None of one without samples."""
-    if found is None:
-        return None
     return [float(right / of) if of else None for right, of in zip(found.diagonal(), found.sum(axis=1), strict=True)]
 
 
@@ -87,7 +85,7 @@ def recall_lines(found: np.ndarray | None, classes: Sequence[str]) -> list[str]:
     width = max(len(name) for name in classes)
     cell = max(len(f"{found.max():,}"), *(len(name) for name in classes))
     lines = [f"{'class':<{width}}  recall    predicted as {' '.join(f'{name:>{cell}}' for name in classes)}"]
-    for name, share, row in zip(classes, recall(found) or [], found, strict=True):
+    for name, share, row in zip(classes, recall(found), found, strict=True):
         percent = "   none" if share is None else f"{100 * share:5.1f} %"
         lines.append(f"{name:<{width}}  {percent}                {' '.join(f'{count:>{cell},}' for count in row)}")
     return lines
@@ -106,15 +104,15 @@ def comparison(
     rows = []
     if validated is not None:
         when = f"epoch {_range(validated['best_epoch'])}"
-        rows.append(("validation", _spread(validated["final"]), f"{of}after {_epochs(epochs)}"))
-        rows.append(("  best epoch", _spread(validated["best"]), f"{of}{when}"))
+        rows.append(("validation", spread(validated["final"]), f"{of}after {_epochs(epochs)}"))
+        rows.append(("  best epoch", spread(validated["best"]), f"{of}{when}"))
     kept = f"after {_epochs(epochs)}" if keep == "last" or validated is None else "the best epoch of each"
-    rows.append(("test accuracy", _spread(result.test_accuracy), f"{of}{kept}"))
+    rows.append(("test accuracy", spread(result.test_accuracy), f"{of}{kept}"))
     if together is not None:
         rows.append(("all as one", f"{100 * together:.2f} %", f"the scores of the {count} networks summed"))
     if reported is not None:
-        spread = f"± {reported.std:.2f} %" if reported.std is not None else "%"
-        rows.append(("the paper", f"{reported.accuracy:.2f} {spread}", reported.source))
+        deviation = f"± {reported.std:.2f} %" if reported.std is not None else "%"
+        rows.append(("the paper", f"{reported.accuracy:.2f} {deviation}", reported.source))
     return [f"{name:<14}  {value:<14}  ({note})" for name, value, note in rows]
 
 
@@ -153,9 +151,14 @@ def advice(
     return lines
 
 
-def _spread(values: np.ndarray) -> str:
-    spread = f"± {100 * runs.std(values):.2f} %" if len(values) > 1 else "%"
-    return f"{100 * values.mean():.2f} {spread}"
+def spread(values: np.ndarray) -> str:
+    """Mean and, of several, standard deviation in percent.
+
+    Example:
+      >>> spread(np.array([0.5, 0.75])), spread(np.array([0.5]))
+      ('62.50 ± 17.68 %', '50.00 %')
+    """
+    return f"{100 * values.mean():.2f} " + (f"± {100 * runs.std(values):.2f} %" if len(values) > 1 else "%")
 
 
 def _range(epochs: np.ndarray) -> str:

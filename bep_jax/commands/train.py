@@ -161,7 +161,7 @@ class Train:
             "std": runs.std(accuracy),
             "ensemble_test_accuracy": together,
             "confusion": confusion,  # [true class, predicted class], test samples of all networks
-            "recall": report.recall(confusion),
+            "recall": None if confusion is None else report.recall(confusion),
             "interrupted": result.interrupted,
             "epochs": epochs,
             "seeds": result.seeds,

@@ -24,13 +24,13 @@ def test_compare(tmp_path, capsys):
     assert {path.name for path in folder.iterdir()} == written
     assert (folder / "table.md").read_text() in printed
     bep_record, qat = json.loads((folder / "result.json").read_text())["methods"]
-    data = bep.datasets.load("digits")
-    model = bep.mlp(num_inputs=64, widths=(15, 15), num_classes=10)
+    data = bep.datasets.load("digits", num_bits=8)
+    model = bep.mlp(num_inputs=512, widths=(15, 15), num_classes=10)
     rule = bep.Rule(**{name: value for name, value in bep_record["setting"].items() if name != "group_size"})
-    alone = bep.fit(model, rule, data, epochs=2, seeds=2, progress=False)
+    alone = bep.fit(model, rule, data, epochs=2, batch_size=72, seeds=2, progress=False)
     assert bep_record["test_accuracy"] == alone.test_accuracy.tolist(), "the same as train's"
     # int16 hidden weights, 2 seeds, beside float32 weights and two moments.
-    weights = 15 * 64 + 15 * 15
+    weights = 15 * 512 + 15 * 15
     assert 2 * 2 * weights < bep_record["state_bytes"] < 2 * 3 * weights + 500
     assert qat["state_bytes"] > 2 * 12 * weights
     assert bep_record["bits_a_weight"] == 1 < qat["bits_a_weight"]

@@ -222,3 +222,25 @@ def test_train_writes_a_model_that_predicts(tmp_path, monkeypatch, capsys):
     assert f"{path.stat().st_size:,} bytes, 2 networks" in out
     assert "encoder: one a network, expansion to 35 bits" in out
     assert "classes: 0, 1, 2" in out
+
+
+def test_evaluate_says_what_was_right(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    model = bep.mlp(num_inputs=8, widths=(5,), num_classes=2)
+    params = draw(model, (3,))
+    bep.save("net", model, params, classes=("no", "yes"))
+    x = np.random.default_rng(0).random((40, 8)) < 0.5
+    found = predict.scores(bep.load("net"), x, 1).argmax(axis=1)
+    y = np.where(np.arange(40) < 10, 1 - found, found)  # ten are wrong
+    np.savez("labelled.npz", test_x=x, test_y=np.array(["no", "yes"])[y])
+    args = ["evaluate", "--model", "net", "--input", "labelled.npz"]
+    assert cli.main([*args, "--network", "1", "--json", "numbers.json"]) == 0
+    assert "accuracy           75.00 %  (40 samples)" in capsys.readouterr().out
+    numbers = json.loads((tmp_path / "numbers.json").read_text())
+    assert np.trace(numbers["confusion"]) == 30 and np.sum(numbers["confusion"]) == 40
+    assert numbers["recall"][1] == numbers["confusion"][1][1] / np.sum(y == 1)
+    assert cli.main(args) == 0
+    assert "mean ± std of 3 networks" in capsys.readouterr().out
+    np.save("bare.npy", x)
+    assert cli.main([*args[:-1], "bare.npy"]) == 2
+    assert "evaluate: bare.npy has no labels" in capsys.readouterr().err
