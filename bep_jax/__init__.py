@@ -14,17 +14,19 @@ from bep_jax.learning.rule import Limits, Rule, thresholds
 from bep_jax.learning.step import step
 from bep_jax.network import dense
 from bep_jax.network.frames import equiangular_frame
+from bep_jax.network.layers.convolution import Convolution
 from bep_jax.network.layers.dense import Dense
 from bep_jax.network.layers.layer import Layer, Operands, Residuals, Signals
 from bep_jax.network.layers.recurrent import Recurrent
 from bep_jax.network.layers.registry import register_layer
-from bep_jax.network.model import Model, Params, mlp, rnn
+from bep_jax.network.model import Model, Params, conv, mlp, rnn
 from bep_jax.network.summary import Summary, summary
 from bep_jax.training.fitting import fit
 from bep_jax.training.learner import TrainState
 from bep_jax.training.loop import Report, Result
 
 __all__ = [
+    "Convolution",
     "Dense",
     "Layer",
     "Limits",
@@ -45,6 +47,7 @@ __all__ = [
     "TrainState",
     "backward",
     "bits",
+    "conv",
     "datasets",
     "dense",
     "encode",

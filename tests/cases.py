@@ -1,4 +1,4 @@
-"""The networks that the exactness tests run over, MLPs and RNNs alike, and the reference's step for any of them.
+"""The networks that the exactness tests run over, of every kind, and the reference's step for any of them.
 
 Axis letters: B batch, T time steps, K inputs, N neurons, M matrices.
 """
@@ -39,6 +39,13 @@ class Case(NamedTuple):
         return [fan_in for _, fan_in in self.model.matrix_shapes]
 
     @property
+    def convolutions(self):
+        """Of each layer what `reference.conv_step` wants of it; None for an MLP or RNN."""
+        if not any(isinstance(layer, bep.Convolution) for layer in self.model.layers):
+            return None
+        return [_convolution(layer) if isinstance(layer, bep.Convolution) else None for layer in self.model.layers]
+
+    @property
     def gate_fan_ins(self):
         """What the gate is a fraction of, by matrix as the reference wants it: the state's width in an RNN."""
         if self.time is None:
@@ -60,6 +67,17 @@ def _rnn(name, sizes, num_classes, time, batch, group_size, others, *, scale=8.0
     return Case(f"rnn-{name}", model, rule, others, batch, time, scale)
 
 
+def _conv(name, shape, channels, filters, widths, batch, group_size, others, *, learns="band", scale=8.0, **rule):
+    sizes = {"image_shape": shape, "channels": channels, "filters": filters, "widths": widths}
+    model = bep.conv(**sizes, num_classes=3, learns=learns)
+    rule = bep.Rule(group_size=group_size, **{"margin": 0.7, "gate": 0.2, **rule})
+    return Case(f"conv-{name}", model, rule, others, batch, None, scale)
+
+
+def _convolution(layer):
+    return layer.image_shape, layer.channels, layer.patch, layer.stride, layer.padding, layer.learns
+
+
 CASES = (
     _mlp("one-bit", (1, 1), 2, 1, 1, ((1,),), margin=1.0),
     _mlp("one-layer", (6, 4), 3, 3, 2, ((1,), (4,))),
@@ -79,8 +97,14 @@ CASES = (
     _rnn("long", (28, 63, 35), 10, 28, 17, 7, ((63, 5), (9, 35)), horizon=20, gate=0.1),
     _rnn("batch-in-parts", (33, 31, 15), 3, 4, 400, (31, 3), ((1, 15),), horizon=3),
     _rnn("long-products", (200, 33, 15), 3, 28, 64, 3, ((33, 1),)),
+    _conv("series", (13,), 3, ((31, 5, 2, 1),), (15,), 401, (31, 5), ((31, 15), (31, 1)), band=0.7),
+    _conv(
+        "two", (7, 9), 5, ((33, (3, 2), (2, 1), (1, 0)), (64, 2, 1)), (9,), 8, (33, 64, 3), ((33, 64, 9), (33, 64, 1))
+    ),
+    _conv("winners", (5, 6), 32, ((32, 2, 1, 1), (9, 3, 2)), (), 4, (4, 3), ((32, 9),), learns="winners"),
+    _conv("tied", (6, 6), 2, ((15, 3, 1),), (9,), 9, (5, 3), ((15, 9),), learns="tied winners"),
 )
-FEW = tuple(c for c in CASES if c.name in ("mlp-odd", "rnn-odd", "rnn-horizon"))
+FEW = tuple(c for c in CASES if c.name in ("mlp-odd", "rnn-odd", "rnn-horizon", "conv-two"))
 
 
 def every(cases=CASES):
@@ -115,7 +139,7 @@ def draw_params(case, seed=0):
     """Hidden weights as Model.init distributes them, and random class vectors, without compiling anything."""
     rng = np.random.default_rng(seed)
     hidden = [reference.initial_hidden(rng.normal(0, case.scale, shape)) for shape in case.model.matrix_shapes]
-    classifier = rng.choice(np.array([-1, 1]), size=(case.model.num_classes, case.model.widths[-1]))
+    classifier = rng.choice(np.array([-1, 1]), size=(case.model.num_classes, case.model.num_outputs))
     return bep.Params(tuple(jnp.asarray(h, jnp.int16) for h in hidden), bep.bits.pack(classifier))
 
 
@@ -124,22 +148,33 @@ def dense_hidden(params):
 
 
 def dense_classifier(case, params):
-    return np.asarray(bep.bits.unpack(params.classifier, num_bits=case.model.widths[-1]), np.int64)
+    return np.asarray(bep.bits.unpack(params.classifier, num_bits=case.model.num_outputs), np.int64)
 
 
 def reference_limits(case, error=1.0):
     rule = case.rule
     return reference.thresholds(
-        rule.margin, rule.gate, rule.reinforcement, case.gate_fan_ins, case.model.widths[-1], error
+        rule.margin, rule.gate, rule.reinforcement, case.gate_fan_ins, case.model.num_outputs, error
     )
 
 
+def reference_bands(case):
+    """κ of each layer."""
+    return [reference.band_threshold(case.rule.band, fan_in) for fan_in in case.gate_fan_ins]
+
+
 def reference_updates(case, hidden, classifier, batch, group_sizes=None, *, masked=True, limits=None):
-    """Steps 1 to 5 of the reference for a case; see reference.mlp_step and reference.rnn_step."""
+    """Steps 1 to 5 of the reference for a case; see reference.mlp_step, rnn_step and conv_step."""
     limits = reference_limits(case) if limits is None else limits
     arguments = [hidden, classifier, batch.signs, np.asarray(batch.y), limits["margin"], limits["gate"]]
     arguments.append(case.group_sizes if group_sizes is None else group_sizes)
     where = np.asarray(batch.where) if masked else None
+    if case.convolutions is not None:
+        selections = [
+            limits.get("band", reference_bands(case))[i] if layer.learns == "band" else size
+            for i, (layer, size) in enumerate(zip(case.model.layers, arguments[6], strict=True))
+        ]
+        return reference.conv_step(*arguments[:6], selections, case.convolutions, where=where)
     if case.time is None:
         return reference.mlp_step(*arguments, where=where)
     cell = case.model.layers[0]

@@ -32,6 +32,11 @@ def gate_threshold(gate, fan_in):
     return math.floor(gate * fan_in + 1e-9)
 
 
+def band_threshold(band, fan_in):
+    """floor(b·√K), K the fan-in: where a layer learns by band, a neuron does while |z| is below it."""
+    return math.floor(band * math.sqrt(fan_in) + 1e-9)
+
+
 def reinforcement_threshold(reinforcement, fan_in, error=1.0):
     """min(floor(2³²·p), 2³²−1) with p = p_r·√(2/(π·K))·√E: a 32-bit draw below it reinforces."""
     probability = reinforcement * math.sqrt(2.0 / (math.pi * fan_in)) * math.sqrt(error)
@@ -278,6 +283,104 @@ def rnn_step(hidden, classifier, x, y, margin, gate, group_sizes, horizon=None, 
         "stability": stability,
         "winners": [winners, winners_y],
         "updates": [update_xs, update_ss, update_sy],
+        "counts": counts,
+    }
+
+
+# Convolutions, then dense layers
+
+
+def conv_patches(x, shape, channels, patch, stride, padding):
+    """Patches of images ±1 [B, pixels · channels], row by row: [B, M, K]; -1 outside. All but channels by axis."""
+    batch = len(x)
+    image = np.full((batch, *(n + 2 * p for n, p in zip(shape, padding, strict=True)), channels), -1, dtype=np.int64)
+    inside = tuple(slice(p, p + n) for n, p in zip(shape, padding, strict=True))
+    image[(slice(None), *inside)] = np.reshape(x, (batch, *shape, channels))
+    counts = tuple((n + 2 * p - k) // s + 1 for n, p, k, s in zip(shape, padding, patch, stride, strict=True))
+    cut = []
+    for place in np.ndindex(counts):
+        window = tuple(slice(i * s, i * s + k) for i, s, k in zip(place, stride, patch, strict=True))
+        cut.append(image[(slice(None), *window)].reshape(batch, -1))
+    return np.stack(cut, axis=1)
+
+
+def conv_fold(values, shape, channels, patch, stride, padding):
+    """Adds up what patches [B, M, K] say of their inputs: [B, pixels · channels], by the place of every single one."""
+    batch = len(values)
+    number = np.arange(1, 1 + math.prod(shape) * channels)[None]  # every input by its number; padding shows as -1
+    places = conv_patches(number, shape, channels, patch, stride, padding)[0]
+    total = np.zeros((batch, number.size), dtype=np.int64)
+    for position, inputs in enumerate(places):
+        for k, one in enumerate(inputs):
+            if one > 0:
+                total[:, one - 1] += values[:, position, k]
+    return total
+
+
+def conv_step(hidden, classifier, x, y, margin, gate, selections, convolutions, where=None):
+    """Steps 1 to 5 of the training step, for convolutions under dense layers.
+
+    Args: as for mlp_step, and
+        selections: of each layer κ where it learns by band (|z| < κ, right or wrong), else the group size.
+        convolutions: of each layer None if it is dense, else (shape, channels, patch, stride, padding, learns), learns
+        being "band", "winners" (of each position) or "tied winners" (on the stability summed over positions).
+
+    Returns a dict as mlp_step does; z, desired, gates and winners of a convolution are [B, M, N].
+    """
+    hidden = [np.asarray(h, dtype=np.int64) for h in hidden]
+    classifier = np.asarray(classifier, dtype=np.int64)
+    batch, num_layers = len(y), len(hidden)
+    z, inputs, a = [], [], np.asarray(x, dtype=np.int64)
+    for h, about in zip(hidden, convolutions, strict=True):
+        inputs.append(a if about is None else conv_patches(a, *about[:5]))
+        z.append(inputs[-1] @ sign(h).T)
+        a = sign(z[-1]).reshape(batch, -1)
+    logits = a @ classifier.T
+    active = select_active(logits, y, margin, where)
+
+    desired, gates = [None] * num_layers, [None] * num_layers
+    wanted = class_targets(classifier, y)
+    for layer in range(num_layers - 1, -1, -1):
+        desired[layer] = wanted.reshape(z[layer].shape)
+        if layer == 0:
+            break
+        gates[layer] = (np.abs(z[layer]) <= gate[layer]).astype(np.int64)
+        back = (gates[layer] * desired[layer]) @ sign(hidden[layer])
+        about = convolutions[layer]
+        wanted = sign(back if about is None else conv_fold(back, *about[:5]))
+
+    winners, updates = [], []
+    for layer, about in enumerate(convolutions):
+        learns = "winners" if about is None else about[5]
+        score, wrong = z[layer], sign(z[layer]) != desired[layer]
+        if learns == "band":
+            mask = (np.abs(score) < selections[layer]) * active.reshape(-1, *(1,) * (score.ndim - 1))
+        elif learns == "tied winners":
+            stability = np.sum(score * desired[layer], axis=1)
+            shared = pick_winners(stability < 0, stability, active, selections[layer])
+            mask = np.broadcast_to(shared[:, None], score.shape)
+        elif about is None:
+            mask = pick_winners(wrong, score, active, selections[layer])
+        else:
+            each = [pick_winners(wrong[:, m], score[:, m], active, selections[layer]) for m in range(score.shape[1])]
+            mask = np.stack(each, axis=1)
+        winners.append(mask.astype(np.int64))
+        rows = [v.reshape(-1, v.shape[-1]) for v in (winners[-1], desired[layer], inputs[layer])]
+        updates.append(layer_update(*rows))
+
+    counts = {
+        "active": int(active.sum()),
+        "correct": count_correct(logits, y, where),
+        "winners": [int(w.sum()) for w in winners],
+    }
+    return {
+        "z": z,
+        "logits": logits,
+        "active": active,
+        "desired": desired,
+        "gates": gates,
+        "winners": winners,
+        "updates": updates,
         "counts": counts,
     }
 

@@ -127,6 +127,9 @@ def thresholds(model: Model, rule: Rule) -> Limits:
         sizes = rule.group_size if isinstance(rule.group_size, tuple) else (rule.group_size,) * len(model.layers)
     if len(sizes) != len(model.layers):
         raise ValueError(f"thresholds: group_size={sizes} needs one entry for each of {len(model.layers)} layers.")
+    # Where a layer learns by band there are no groups: one of the whole layer, which never grows.
+    by_band = [layer.learns == "band" for layer in model.layers]
+    sizes = tuple(w if band else s for w, s, band in zip(model.widths, sizes, by_band, strict=True))
     for width, size in zip(model.widths, sizes, strict=True):
         if rule.group_size is not None and width % size:
             divisors = ", ".join(str(d) for d in range(1, width + 1) if width % d == 0)

@@ -113,6 +113,30 @@ def gate(preactivations: jax.Array, threshold: jax.Array) -> jax.Array:
     return bits.pack_major(shifted <= (2 * threshold).astype(jnp.uint32))
 
 
+@isolated
+def band(preactivations: jax.Array, active: jax.Array, width: jax.Array) -> jax.Array:
+    """The neurons that learn by band: ``|z| < κ``, right or wrong, in active samples.
+
+    Args:
+      preactivations: integers ``[N, B]``.
+      active: bool ``[B]``, the samples that the trigger lets learn.
+      width: κ, int32 scalar, at least 0; may be traced. None learns at 0.
+
+    Returns:
+      uint32 ``[Wn, B]``; padding bits are 0.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> band(jnp.array([[3], [-5], [0]], jnp.int32), jnp.array([True]), jnp.int32(4))
+      Array([[5]], dtype=uint32)
+    """
+    # As in `gate`, one unsigned comparison: of 2 κ - 1 values.
+    width = jnp.minimum(width, jnp.int32(2**30))
+    shifted = (preactivations.astype(jnp.int32) + (width - 1)).astype(jnp.uint32)
+    inside = bits.pack_major(shifted < jnp.maximum(2 * width - 1, 0).astype(jnp.uint32))
+    return inside & jnp.where(active, jnp.uint32(2**32 - 1), jnp.uint32(0))[None, :]
+
+
 def desired_input(hidden: jax.Array, desired: jax.Array, gates: jax.Array) -> jax.Array:
     """Desired activations of the layer below: a*_{l-1} = sign(Wᵀ (g ⊙ a*)) (Eq. 5 and 7).
 

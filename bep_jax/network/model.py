@@ -1,4 +1,4 @@
-"""Networks as compositions of tied dense layers: `mlp`, `rnn`.
+"""Networks as compositions of tied dense layers: `mlp`, `conv`, `rnn`.
 
 A `Model` is static: it says which layers there are and how wide. A `Params` holds the numbers: hidden integer weights
 and the fixed classifier. The binary chain rule (`bep_jax.learning.chain`) is written on what each `Layer` answers.
@@ -19,6 +19,7 @@ import numpy as np
 
 from bep_jax.kernels.checks import check_count
 from bep_jax.network.frames import equiangular_frame
+from bep_jax.network.layers.convolution import Convolution
 from bep_jax.network.layers.dense import Dense
 from bep_jax.network.layers.layer import Layer
 from bep_jax.network.layers.recurrent import Recurrent
@@ -34,7 +35,7 @@ class Params(NamedTuple):
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Model:
-    """A network's architecture: layers from the input up, then a fixed classifier. Made by `mlp` or `rnn`."""
+    """A network's architecture: layers from the input up, then a fixed classifier. Made by `mlp`, `conv` or `rnn`."""
 
     layers: tuple[Layer, ...]
     num_classes: int
@@ -152,6 +153,61 @@ def mlp(*, num_inputs: int, widths: Sequence[int], num_classes: int) -> Model:
     sizes = tuple(check_count(s, "every size", "mlp") for s in (num_inputs, *widths))
     layers = tuple(Dense(k, n) for k, n in itertools.pairwise(sizes))
     return Model(layers, check_count(num_classes, "num_classes", "mlp", least=2))
+
+
+def conv(
+    *,
+    image_shape: Sequence[int],
+    channels: int = 1,
+    filters: Sequence[Sequence[int | Sequence[int]]] = ((64, 7, 3),),
+    widths: Sequence[int] = (525, 525),
+    num_classes: int,
+    learns: str = "band",
+) -> Model:
+    """A convolutional network with binary weights and activations: convolutions, then dense layers.
+
+    A convolution is a dense layer at every patch of an image, or of a series. Inputs are packed pixel by pixel, row by
+    row, the bits of a pixel (its channels, as from a thermometer) together: what `bep_jax.datasets` and the encoders
+    make of flattened images, and of flattened series.
+
+    Args:
+      image_shape: (rows, columns) of an image, or (time steps,) of a series; more axes work, too.
+      channels: bits of a pixel or time step.
+      filters: for each convolution (channels out, patch, stride) or (channels out, patch, stride, padding), in pixels;
+        a number counts along every axis, a tuple has one for each. Padding is -1.
+      widths: neurons of each dense layer after them; may be empty.
+      num_classes: C >= 2.
+      learns: how convolutions learn: by "band", every neuron near its flip (band of `Rule`) at every position; by "winners", one
+        wrong neuron a group and position; by "tied winners", one a group for all positions.
+
+    Returns:
+      A static, hashable `Model`.
+
+    Raises:
+      TypeError: a size is not an integer.
+      ValueError: a size is below 1, a patch is larger than its image, ``filters`` is empty, ``learns`` is unknown.
+
+    Example:
+      >>> model = conv(image_shape=(28, 28), filters=((64, 7, 3), (32, 3, 1)), widths=(105,), num_classes=10)
+      >>> model.matrix_shapes
+      ((64, 49), (32, 576), (105, 1152))
+
+    Source: arXiv 2512.04189, Section 3 (the rule); convolutions and the band are not in the paper.
+    """
+    shape = tuple(check_count(n, "every entry of image_shape", "conv") for n in image_shape)
+    channels = check_count(channels, "channels", "conv")
+    if not shape or len(filters) == 0:
+        raise ValueError(f"conv: wanted an image_shape and filters, got {tuple(image_shape)} and {tuple(filters)}.")
+    layers: list[Layer] = []
+    for one in filters:
+        if not isinstance(one, Sequence) or len(one) not in (3, 4):
+            raise ValueError(f"conv: filters are (channels out, patch, stride) or with padding, got {one!r}.")
+        layer = Convolution.over(shape, channels, *one, learns=learns)  # type: ignore[arg-type]
+        layers.append(layer)
+        shape, channels = layer.grid.counts, layer.width
+    for width in widths:
+        layers.append(Dense(layers[-1].num_outputs, check_count(width, "every width", "conv")))
+    return Model(tuple(layers), check_count(num_classes, "num_classes", "conv", least=2))
 
 
 def rnn(

@@ -10,16 +10,20 @@ import jax
 
 from bep_jax.kernels import bits
 from bep_jax.network import dense
-from bep_jax.network.layers.layer import CLearning, Layer, Residuals, Signals, update_operands
+from bep_jax.network.layers.layer import CLearning, Layer, Residuals, Signals, check_learns, update_operands
 
 
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Dense(Layer):
-    """A dense layer, used at one position."""
+    """A dense layer, used at one position. ``learns`` by "winners", one wrong neuron a group, or by "band"."""
 
     num_inputs: int
     width: int
+    learns: str = "winners"
+
+    def __post_init__(self) -> None:
+        check_learns("Dense", self)
 
     @property
     def matrix_shapes(self) -> tuple[tuple[int, int], ...]:
@@ -35,7 +39,10 @@ class Dense(Layer):
 
     def signals(self, hidden, residuals, desired, active, gate, selection):
         z = residuals.preactivations
-        winners = dense.winners(z, desired, active, selection, bound=self.num_inputs)
+        if self.learns == "band":
+            winners = dense.band(z, active, selection)
+        else:
+            winners = dense.winners(z, desired, active, selection, bound=self.num_inputs)
         return Signals(desired, dense.gate(z, gate), winners)
 
     def desired_input(self, hidden, signals):

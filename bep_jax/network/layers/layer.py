@@ -20,15 +20,15 @@ class Residuals(NamedTuple):
     """What a layer's forward pass keeps for the backward pass, in the kernels' layout (batch last)."""
 
     inputs: tuple[jax.Array, ...]  # per matrix uint32 [Wk, B]; recurrent [H, Wk, B]: inputs a_t and states s_{t-1}
-    preactivations: jax.Array  # int32 [N, B]; recurrent [H, N, B], int16 where they fit
+    preactivations: jax.Array  # int32 [N, B]; recurrent [H, N, B], int16 where they fit; convolution [N, M, B]
 
 
 class Signals(NamedTuple):
     """What the backward pass brings to a layer."""
 
-    desired: jax.Array  # uint32 [Wn, B], desired activations; recurrent [H, Wn, B]
-    gates: jax.Array  # uint32 [Wn, B], neurons whose desired activation passes down; recurrent [H, Wn, B]
-    winners: jax.Array  # uint32 [Wn, B], neurons whose weights learn; recurrent: shared by all time steps
+    desired: jax.Array  # uint32 [Wn, B], desired activations; recurrent [H, Wn, B], convolution [M, Wn, B]
+    gates: jax.Array  # uint32 [Wn, B], neurons whose desired activation passes down; likewise
+    winners: jax.Array  # uint32 [Wn, B], neurons whose weights learn; convolution, and by band: likewise
 
 
 class Operands(NamedTuple):
@@ -78,7 +78,8 @@ class Layer:
     horizon: Any = None  # how many of the last time steps the backward pass visits; None for all
     usual_gate: ClassVar[float] = 1.0  # ν √K where a rule names none: about half of the neurons pass errors down
     usual_groups: ClassVar[float] = 7.0  # N / γ where a rule names none
-    learns: Any = "winners"  # who learns: "winners", one a group, or "band", all |z| < κ; says what ``signals`` gets
+    learns: Any = "winners"  # who learns: one of ``ways``; "band" gets κ for ``signals``, others the group size
+    ways: ClassVar[tuple[str, ...]] = ("winners", "band")  # "winners", one wrong neuron a group; "band", all |z| < κ
 
     @property
     def matrix_shapes(self) -> tuple[tuple[int, int], ...]:
@@ -135,6 +136,12 @@ class Layer:
     def c_learning(self, place: CPlace) -> CLearning:
         """The C of its learning pass."""
         raise TypeError(f"to_c: a layer of type {type(self).__name__} has no C that learns; give it a c_learning.")
+
+
+def check_learns(who: str, layer: Layer) -> None:
+    """Raises a ValueError, naming ``who``, if the layer does not know how it ``learns``."""
+    if layer.learns not in layer.ways:
+        raise ValueError(f"{who}: learns must be {' or '.join(map(repr, layer.ways))}, got {layer.learns!r}.")
 
 
 def update_operands(layer: Layer, inputs, winners, desired) -> tuple[Operands, ...]:

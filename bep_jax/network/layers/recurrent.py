@@ -12,7 +12,7 @@ from jax import lax
 
 from bep_jax.kernels import bits, products
 from bep_jax.network import dense, initial
-from bep_jax.network.layers.layer import CLearning, Layer, Residuals, Signals, update_operands
+from bep_jax.network.layers.layer import CLearning, Layer, Residuals, Signals, check_learns, update_operands
 
 _INT16_MAX = 32767
 
@@ -21,6 +21,8 @@ _INT16_MAX = 32767
 @dataclass(frozen=True)
 class Recurrent(Layer):
     """A recurrent cell: a dense layer on [input ; state], tied over time; its output is the last state.
+
+    ``learns`` by "winners", which all time steps share, or by "band", at each time step on its own.
 
     Kept per time step of the horizon, sample and cell of width N with K inputs: K + N packed bits (inputs, state),
     N pre-activations of two bytes (four above K + N = 32767), and in the backward pass N desired bits and N gate
@@ -32,10 +34,14 @@ class Recurrent(Layer):
     horizon: int | None = None
     patterns: int | None = None
     gated_update: bool = False
+    learns: str = "winners"
 
     over_time = True
     usual_gate = 2.0  # sums over time are wider
     usual_groups = 45.0  # few learn at a time: the mask is shared by all steps
+
+    def __post_init__(self) -> None:
+        check_learns("Recurrent", self)
 
     @property
     def matrix_shapes(self) -> tuple[tuple[int, int], ...]:
@@ -102,8 +108,11 @@ class Recurrent(Layer):
         if z.shape[0] > 1:
             _, earlier = lax.scan(back, desired[0], gates[1:], reverse=True)
             desired = jnp.concatenate([earlier, desired])
-        bound = z.shape[0] * (self.num_inputs + self.width)
-        winners = dense.tied_winners(dense.summed_stability(z, desired), active, selection, bound=bound)
+        if self.learns == "band":
+            winners = jax.vmap(dense.band, (0, None, None))(z, active, selection)
+        else:
+            bound = z.shape[0] * (self.num_inputs + self.width)
+            winners = dense.tied_winners(dense.summed_stability(z, desired), active, selection, bound=bound)
         return Signals(desired, gates, winners)
 
     def operands(self, residuals, signals):
@@ -112,7 +121,8 @@ class Recurrent(Layer):
         def flat(words):  # [H, W, B] -> [W, H * B]
             return jnp.moveaxis(words, 0, 1).reshape(words.shape[1], -1)
 
-        winners = jnp.broadcast_to(signals.winners[None], signals.desired.shape)
+        shared = signals.winners.ndim == 2
+        winners = jnp.broadcast_to(signals.winners[None], signals.desired.shape) if shared else signals.winners
         if self.gated_update:
             winners = winners & signals.gates
         return update_operands(self, tuple(flat(i) for i in residuals.inputs), flat(winners), flat(signals.desired))

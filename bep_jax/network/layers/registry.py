@@ -3,11 +3,12 @@
 Source: arXiv 2512.04189, Section 3 (the tied dense layer, of which all are made).
 """
 
+from bep_jax.network.layers.convolution import Convolution
 from bep_jax.network.layers.dense import Dense
 from bep_jax.network.layers.layer import Layer
 from bep_jax.network.layers.recurrent import Recurrent
 
-KINDS: dict[str, type[Layer]] = {"dense": Dense, "recurrent": Recurrent}
+KINDS: dict[str, type[Layer]] = {"dense": Dense, "recurrent": Recurrent, "convolution": Convolution}
 
 
 def register_layer(kind: type[Layer]) -> type[Layer]:
