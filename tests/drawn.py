@@ -15,7 +15,7 @@ def draw(model, lead=(), seed=0):
         jnp.asarray(2 * random.integers(-(2**14), 2**14, lead + shape, np.int16) + np.int16(1))
         for shape in model.matrix_shapes
     )
-    classifier = encode.pack_host(random.random((*lead, model.num_classes, model.widths[-1])) < 0.5)
+    classifier = encode.pack_host(random.random((*lead, model.num_classes, model.num_outputs)) < 0.5)
     return Params(hidden, jnp.asarray(classifier))
 
 

@@ -157,6 +157,7 @@ def to_c(
         *stages.constants,
         *arrays,
         KERNELS,
+        *dict.fromkeys(layer.c_support for layer in model.layers if layer.c_support),
         function("void @prefix@_encode(const @prefix@_input_t *input, uint32_t *words)", stages.body),
         *(functions if learns is None or not model.recurrent else functions[2:]),
         *(learns.functions if learns is not None else []),
@@ -244,9 +245,12 @@ def _check(model: Model, params: Params) -> None:
 
 
 def _description(model: Model, sizes: dict[str, tuple[int | str, str]]) -> str:
-    kind = "Recurrent" if model.recurrent else "Multilayer perceptron"
-    widths = " -> ".join(str(n) for n in (model.num_inputs, *model.widths, model.num_classes))
-    lines = [f"{kind}, {widths} (bits in, neurons of each layer, classes)."]
+    tied = any(layer.num_outputs != layer.width for layer in model.layers)
+    kind = "Recurrent" if model.recurrent else "Convolutional network" if tied else "Multilayer perceptron"
+    sizes_up = " -> ".join(
+        str(n) for n in (model.num_inputs, *(layer.num_outputs for layer in model.layers), model.num_classes)
+    )
+    lines = [f"{kind}, {sizes_up} (bits in, bits out of each layer, classes)."]
     lines += [
         f"{comment[0].upper()}{comment[1:]}: {value} bytes."
         for key, (value, comment) in sizes.items()

@@ -31,7 +31,8 @@ from bep_jax.network.layers.layer import Layer
 from bep_jax.network.layers.registry import KINDS, name_of
 from bep_jax.network.model import Model, Params
 
-# Version 1 had no window, 2 no patterns and gated updates, 3 no columns and as many bits for every feature.
+# Version 1 had no window, 2 no patterns and gated updates, 3 no columns, as many bits for every feature, no convolutions
+# and no choice of who learns.
 _FORMAT = Format("bep_jax", 4, "model from bep.save")
 _THRESHOLD_BYTES = 8  # of the widest number that a safetensors file can hold
 
@@ -340,13 +341,18 @@ def _decode_layer(layer: Mapping[str, Any]) -> Layer:
     kind: Any = KINDS[layer["type"]]
     defaults = {field.name: field.default for field in dataclasses.fields(kind)}
     values = {name: value for name, value in layer.items() if name != "type"}
-    for name, value in values.items():
-        if isinstance(defaults[name], bool):
-            if not isinstance(value, bool):
-                raise ValueError(f"wanted a bool, got {value!r}")
-        elif value is not defaults[name]:
-            _count(value)
-    return kind(**values)
+    return kind(**{name: _decode_field(value, defaults[name]) for name, value in values.items()})
+
+
+def _decode_field(value: Any, default: Any) -> Any:
+    """A layer's field, checked: a bool, text where the default is, a tuple of numbers, a count, or the default."""
+    if isinstance(default, bool | str):
+        if type(value) is not type(default):
+            raise ValueError(f"wanted a {type(default).__name__}, got {value!r}")
+        return value
+    if isinstance(value, list):
+        return tuple(_count(one, least=0) for one in value)
+    return value if value is default else _count(value)
 
 
 def _decode_encoder(about: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> Encoder:

@@ -39,7 +39,8 @@ def recurrent_functions(model: Model) -> list[str]:
 
 def stack_bytes(model: Model, encoder_bytes: int) -> int:
     """Buffers of the deepest path: predict -> logits -> encode, or step -> encode."""
-    scores = 4 * (model.num_classes + sum(_buffer_words(model)))
+    own = max(layer.c_words for layer in model.layers)
+    scores = 4 * (model.num_classes + sum(_buffer_words(model)) + own)
     if not model.recurrent:
         return scores + encoder_bytes
     return max(scores, 4 * (bits.num_words(model.num_inputs) + bits.num_words(model.widths[0])) + encoder_bytes)

@@ -177,8 +177,8 @@ def conv(
         a number counts along every axis, a tuple has one for each. Padding is -1.
       widths: neurons of each dense layer after them; may be empty.
       num_classes: C >= 2.
-      learns: how convolutions learn: by "band", every neuron near its flip (band of `Rule`) at every position; by "winners", one
-        wrong neuron a group and position; by "tied winners", one a group for all positions.
+      learns: how convolutions learn: by "band", every neuron near its flip, position by position (see `Rule`); by
+        "winners", one wrong neuron a group and position; by "tied winners", one a group for all positions.
 
     Returns:
       A static, hashable `Model`.

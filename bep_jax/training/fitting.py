@@ -177,9 +177,10 @@ class BinaryLearner:
         active, correct, winners = (np.asarray(a, np.float64) for a in totals)
         metrics = {"train_accuracy": correct / num_samples, "trigger_rate": active / num_samples}
         sizes = np.asarray(limits.group_size, np.float64)
-        for i, width in enumerate(self.model.widths):
+        for i, layer in enumerate(self.model.layers):
+            neurons = layer.width if layer.over_time else layer.width * layer.positions()
             # No active sample, no winners: 0 of 1.
-            metrics[f"mask_density_{i + 1}"] = winners[:, i] / np.maximum(active * width, 1)
+            metrics[f"mask_density_{i + 1}"] = winners[:, i] / np.maximum(active * neurons, 1)
             metrics[f"group_size_{i + 1}"] = sizes[:, i]
         return metrics
 

@@ -10,7 +10,15 @@ import jax
 
 from bep_jax.kernels import bits
 from bep_jax.network import dense
-from bep_jax.network.layers.layer import CLearning, Layer, Residuals, Signals, check_learns, update_operands
+from bep_jax.network.layers.layer import (
+    CLearning,
+    Layer,
+    Residuals,
+    Signals,
+    check_c_learns,
+    check_learns,
+    update_operands,
+)
 
 
 @jax.tree_util.register_static
@@ -55,6 +63,7 @@ class Dense(Layer):
         return [f"@prefix@_dense({weights[0]}, {self.width}u, {self.num_inputs}u, {source}, {target});"]
 
     def c_learning(self, place):
+        check_c_learns(self)
         i, words_k, words_n = place.number, bits.num_words(self.num_inputs), bits.num_words(self.width)
         names = (("inputs", words_k), ("desired", words_n), ("winners", words_n))
         sizes = f"@prefix@_signs_{place.matrix}, {self.width}u, {self.num_inputs}u"

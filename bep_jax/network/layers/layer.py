@@ -129,6 +129,13 @@ class Layer:
         """Operands of the update of each matrix."""
         raise NotImplementedError
 
+    c_support: ClassVar[str] = ""  # C functions that `c_forward` calls, beside those that every header has
+
+    @property
+    def c_words(self) -> int:
+        """Words of the buffers that `c_forward` declares."""
+        return 0
+
     def c_forward(self, weights: tuple[str, ...], source: str, target: str) -> list[str]:
         """Lines of C from the packed inputs ``source`` to the packed outputs ``target``; ``weights`` are arrays."""
         raise TypeError(f"to_c: a layer of type {type(self).__name__} has no C; give it a c_forward.")
@@ -142,6 +149,12 @@ def check_learns(who: str, layer: Layer) -> None:
     """Raises a ValueError, naming ``who``, if the layer does not know how it ``learns``."""
     if layer.learns not in layer.ways:
         raise ValueError(f"{who}: learns must be {' or '.join(map(repr, layer.ways))}, got {layer.learns!r}.")
+
+
+def check_c_learns(layer: Layer) -> None:
+    """Raises a TypeError where a layer learns in a way that there is no C for."""
+    if layer.learns != "winners":
+        raise TypeError(f"to_c: there is no C for a layer that learns by {layer.learns!r}; leave out rule.")
 
 
 def update_operands(layer: Layer, inputs, winners, desired) -> tuple[Operands, ...]:

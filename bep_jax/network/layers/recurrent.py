@@ -12,7 +12,15 @@ from jax import lax
 
 from bep_jax.kernels import bits, products
 from bep_jax.network import dense, initial
-from bep_jax.network.layers.layer import CLearning, Layer, Residuals, Signals, check_learns, update_operands
+from bep_jax.network.layers.layer import (
+    CLearning,
+    Layer,
+    Residuals,
+    Signals,
+    check_c_learns,
+    check_learns,
+    update_operands,
+)
 
 _INT16_MAX = 32767
 
@@ -144,6 +152,7 @@ class Recurrent(Layer):
         ]
 
     def c_learning(self, place):
+        check_c_learns(self)
         i, steps = place.number, self._kept(place.window)
         words_x, words_s = bits.num_words(self.num_inputs), bits.num_words(self.width)
         rows, fan_in = place.batch * steps, self.num_inputs + self.width
