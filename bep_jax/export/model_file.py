@@ -31,8 +31,8 @@ from bep_jax.network.layers.layer import Layer
 from bep_jax.network.layers.registry import KINDS, name_of
 from bep_jax.network.model import Model, Params
 
-# Version 1 had no window, 2 no patterns and gated updates, 3 no columns, as many bits for every feature, no convolutions
-# and no choice of who learns.
+# Version 1 had no window, 2 no patterns and gated updates, 3 no columns, as many bits for every feature, no
+# convolutions and no choice of who learns.
 _FORMAT = Format("bep_jax", 4, "model from bep.save")
 _THRESHOLD_BYTES = 8  # of the widest number that a safetensors file can hold
 
