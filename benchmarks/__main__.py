@@ -16,6 +16,7 @@ COMMANDS = {
     "sizes": ("benchmarks.sizes", "bits that a weight takes in a file, in C and in training, beside float32"),
     "table2": ("benchmarks.table2", "the paper's Table 2, measured: bits, time of each pass and memory beside float32"),
     "memory": ("benchmarks.memory", "memory of a training run beside float32 straight-through training"),
+    "accelerator": ("benchmarks.accelerator", "bits of a CPU, forms of the products and steps, where a GPU or TPU is"),
     "compile": ("benchmarks.compilation", "how long training programs take to compile"),
 }
 

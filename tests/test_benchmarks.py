@@ -2,7 +2,9 @@
 
 import importlib.util
 import json
+import os
 import pathlib
+import subprocess
 import sys
 
 import numpy as np
@@ -52,6 +54,18 @@ def test_subcommand_writes_its_report(benchmarks, command, tmp_path):
     assert "Quick run" in text and f"python -m benchmarks {command}" in text
     drawn = [f"{command}.png"] if command in ("products", "step", "profile", "scaling") else []
     assert sorted(p.name for p in tmp_path.iterdir()) == [f"{command}.json", f"{command}.md", *drawn]
+
+
+def test_the_accelerator_script_finds_equal_bits_with_jax_optax_and_numpy_alone(tmp_path):
+    for name in ("aeon", "matplotlib", "safetensors", "sklearn", "tqdm", "tyro"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError(__name__)")
+    arguments = ["--quick", "--repetitions", "1", "--seconds", "0", "--out", str(tmp_path / "out")]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path), "PYTHON": sys.executable, "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([ROOT / "accelerator.sh", *arguments], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = json.loads((tmp_path / "out" / "accelerator.json").read_text())["rows"]
+    assert [row["what"] for row in rows] == 2 * ["200 steps"] + ["forward", "backward", "outer"] + 2 * ["step"]
+    assert all(row["bits"] == "equal" for row in rows[:5]) and all(row["choice"] for row in rows[2:5])
 
 
 def test_profile_finds_the_kernels_of_the_step(benchmarks):

@@ -1,6 +1,7 @@
 """Safetensors files that say what they are and are refused when damaged. Reading one runs no code.
 
 The metadata are JSON under one key: format version, SHA-256 of everything else, and a description of the tensors.
+safetensors is imported where a file is written or read: training in memory does without it.
 """
 
 import hashlib
@@ -10,8 +11,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 
 
 class Format(NamedTuple):
@@ -35,6 +34,8 @@ def dumps(format: Format, tensors: Mapping[str, np.ndarray], about: Any) -> byte
       >>> loads(words, dumps(words, {"a": np.array([7])}, {"of": "one"}), Path("a.safetensors"), "read")
       ({'a': array([7])}, {'of': 'one'})
     """
+    import safetensors.numpy
+
     tensors = {name: _little_endian(a) for name, a in tensors.items()}
     # All metadata under one key: safetensors writes several in a random order.
     metadata = {"version": format.version, "sha256": digest(tensors, about), "about": about}
@@ -47,6 +48,8 @@ def loads(format: Format, content: bytes, path: Path, who: str) -> tuple[dict[st
     Raises:
       ValueError: it is not; the message begins with ``who`` and names ``path``.
     """
+    import safetensors.numpy
+
     try:
         safetensors.deserialize(content)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])

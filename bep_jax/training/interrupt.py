@@ -5,8 +5,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 
-from tqdm.auto import tqdm
-
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
@@ -20,6 +18,8 @@ def interruptible() -> Iterator[Callable[[], bool]]:
         if pressed.is_set():
             raise KeyboardInterrupt
         pressed.set()
+        from tqdm.auto import tqdm
+
         tqdm.write("fit: stopping after this epoch; press Ctrl-C again to stop at once")
 
     previous = signal.signal(signal.SIGINT, on_interrupt)

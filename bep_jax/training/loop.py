@@ -19,7 +19,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from tqdm.auto import tqdm
 
 from bep_jax.kernels import bits
 from bep_jax.kernels.host import to_host
@@ -120,6 +119,8 @@ def train(
         raise ValueError("fit: resume=True wants a checkpoint_dir.")
     if state is not None and checkpoint_dir is not None:
         raise ValueError("fit: a checkpoint goes on from its own state; state is for runs without a checkpoint_dir.")
+    from tqdm.auto import tqdm  # here, so that a step needs jax, optax and numpy alone
+
     check_numbers(epochs, batch_size, validation, patience, stop_after)
     check_choices(keep, class_weight)
     arrays, data_axis = check_data(learner.model, data, len(seeds))
