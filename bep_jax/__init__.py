@@ -24,8 +24,10 @@ from bep_jax.network.summary import Summary, summary
 from bep_jax.training.fitting import fit
 from bep_jax.training.learner import TrainState
 from bep_jax.training.loop import Report, Result
+from bep_jax.training.tuning import Best, tune
 
 __all__ = [
+    "Best",
     "Convolution",
     "Dense",
     "Layer",
@@ -68,6 +70,7 @@ __all__ = [
     "summary",
     "thresholds",
     "to_c",
+    "tune",
     "updates",
 ]
 

@@ -19,9 +19,11 @@ from bep_jax.commands.evaluate import Evaluate
 from bep_jax.commands.flags import RENAMED
 from bep_jax.commands.saved import Describe, Export, Predict
 from bep_jax.commands.train import Train
+from bep_jax.commands.tune import Tune
 
 COMMANDS: dict[str, type] = {
     "train": Train,
+    "tune": Tune,
     "compare": Compare,
     "predict": Predict,
     "evaluate": Evaluate,
@@ -35,6 +37,7 @@ _DESCRIPTION = """Binary Error Propagation: neural networks with binary weights,
   python -m bep_jax train --dataset fashion-mnist --split paper --gate 0.2
   python -m bep_jax train --dataset ucr/ItalyPowerDemand --window 8 --input-bits 10
   python -m bep_jax train --name NAME --resume
+  python -m bep_jax tune --dataset fashion-mnist --minutes 5
   python -m bep_jax compare --dataset fashion-mnist --methods bep local-rule qat
   python -m bep_jax predict --model runs/NAME/model.safetensors --input images.npy
   python -m bep_jax evaluate --model runs/NAME/model.safetensors --input labelled.csv

@@ -177,3 +177,30 @@ def _tidy_epochs(axes: Any, epochs: np.ndarray) -> None:
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.title.set(fontsize=10, ha="left", x=0.0)
     tidy(axes, grid="y")
+
+
+def tuning(rows: Sequence[Mapping[str, Any]], axes: Sequence[str]) -> bytes:
+    """What mattered in a search: a panel a setting, a point a candidate of the first round, their means as a line.
+
+    Args:
+      rows: with round, validation_accuracy and a value, a number or text, for every one of ``axes``.
+      axes: names; those of one value alone are left out.
+
+    Returns:
+      The picture, in PNG.
+    """
+    first = [row for row in rows if row["round"] == 1]
+    shown = [name for name in axes if len({row[name] for row in first}) > 1] or list(axes[:1])
+    figure = new_figure(2.2 * len(shown) + 0.8, 3.2)
+    panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
+    for name, panel in zip(shown, panels, strict=True):
+        values = sorted({row[name] for row in first})
+        scores = [[100 * row["validation_accuracy"] for row in first if row[name] == value] for value in values]
+        for place, of_one in enumerate(scores):
+            panel.plot([place] * len(of_one), of_one, "o", color="tab:blue", alpha=0.4)
+        panel.plot(range(len(values)), [sum(of_one) / len(of_one) for of_one in scores], color="tab:orange")
+        labels = [value if isinstance(value, str) else f"{value:g}" for value in values]
+        panel.set_xticks(range(len(values)), labels, rotation=90 if max(map(len, labels)) > 6 else 0)
+        panel.set_title(name)
+    panels[0].set_ylabel("validation accuracy, %")
+    return png(figure)

@@ -144,6 +144,38 @@ def fit(
     )
 
 
+def start_states(
+    model: Model,
+    rules: Sequence[Rule | Limits],
+    seeds: Sequence[int],
+    scales: Sequence[Any],
+    key: jax.Array | None = None,
+) -> TrainState:
+    """What `fit` starts from, for networks that differ in their initial scale, too: its ``state``.
+
+    Args:
+      model: a `Model`.
+      rules: S of them; those of the limits that `fit` is called with.
+      seeds: S of them, likewise.
+      scales: S scales, each as `Model.init` takes it.
+      key: likewise.
+
+    Returns:
+      A `TrainState` with a leading seed axis: row i is that of ``fit(model, rules[i], ..., seeds=[seeds[i]], key=key,
+      scale=scales[i])`` before its first epoch.
+    """
+    key = jax.random.key(0) if key is None else key
+
+    def one(rule: Rule | Limits, seed: int, scale: Any) -> TrainState:
+        state_key, _ = jax.random.split(jax.random.fold_in(key, np.uint32(seed)))
+        init_key, draw_key, shuffle_key = jax.random.split(state_key, 3)
+        learner = BinaryLearner(model, scale)
+        return TrainState(*learner.init(limits_of(model, rule), init_key, draw_key), shuffle_key, jnp.int32(0))
+
+    states = [one(*row) for row in zip(rules, seeds, scales, strict=True)]
+    return jax.tree.map(lambda *rows: jnp.stack(rows), *states)
+
+
 def visible_signs(params: Params) -> tuple[jax.Array, ...]:
     """Which weights of each hidden matrix are +1: bool ``[N, K]``."""
     return tuple(h >= 0 for h in params.hidden)

@@ -6,6 +6,7 @@ import importlib.machinery
 import inspect
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -231,6 +232,28 @@ def test_a_run_that_learned_nothing_says_what_to_try(small, capsys):
     assert cli.main([*args, "--reinforcement", "0", "--margin", "0.01", "--scale", "1"]) == 0
     out = capsys.readouterr().out
     assert "learned no more than the most frequent class" in out or "--scale 1 is below what batches" in out
+
+
+def test_tune_ends_with_a_command_that_trains(small, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("bep_jax.commands.tune._WIDTHS", ((15,),))
+    args = ["tune", "--minutes", "0", "--epochs", "2", "--no-progress", "--out", "search", "--class-weight"]
+    assert cli.main(args) == 0
+    out = capsys.readouterr().out
+    assert "test samples were not looked at" in out
+    found = json.loads((tmp_path / "search" / "best.json").read_text())
+    assert found["validation_accuracy"] >= found["default_accuracy"]
+    assert found["command"] in out and found["python"] in out
+    assert {path.name for path in (tmp_path / "search").iterdir()} == {
+        "best.json",
+        "mattered.png",
+        "table.md",
+        "tune.jsonl",
+    }
+    command = [*shlex.split(found["command"])[3:], "--epochs", "1", "--seeds", "1", "--no-progress", "--name", "t"]
+    assert cli.main(command) == 0
+    used = json.loads((tmp_path / "runs" / "t" / "result.json").read_text())["config"]
+    assert used["widths"] == [15] and used["class_weight"] == "balanced"
+    assert {name: used[name] for name in found["rule"]} == found["rule"]
 
 
 def test_without_matplotlib_the_numbers_are_written(small, tmp_path, monkeypatch, capsys):

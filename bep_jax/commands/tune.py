@@ -1,0 +1,184 @@
+"""``python -m bep_jax tune``: a search for settings, its table and picture, and the train command of the best."""
+
+import dataclasses
+import shlex
+from collections.abc import Iterator
+from dataclasses import field
+from pathlib import Path
+from typing import Annotated, Any
+
+from tyro.conf import arg
+
+from bep_jax.commands.flags import Data, Network, RuleFlags, Training
+from bep_jax.commands.plan import Kind, kinds, make_plan, say_notes
+from bep_jax.files import atomic, plots, runs
+from bep_jax.learning.rule import Rule
+from bep_jax.training.tuning import AXES, FILE, Best, Shape, search
+
+TABLE, PICTURE = "table.md", "mattered.png"
+_HEADER = ("settings", "validation accuracy", "epochs", *AXES)
+_WIDTHS, _STATES, _WINDOWS = ((255, 255), (525, 525)), (255, 525), (8, 16)
+_SHOWN = 10
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Tune:
+    """Search for the settings that suit the data: rule, scale, bits and widths, by validation accuracy.
+
+    Test samples are not looked at. Ends with a table, a picture of what mattered and the train command of the best.
+    """
+
+    data: Data = field(default_factory=Data)
+    network: Network = field(default_factory=Network)
+    minutes: Annotated[float, arg(metavar="MINUTES")] = 5.0
+    """About how long it takes."""
+    epochs: Annotated[int, arg(metavar="N")] = 30
+    """Passes over the training data in the last round; many candidates have a ninth and some a third of them."""
+    batch_size: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: as train)")] = None
+    """Samples a step."""
+    class_weight: Annotated[bool, arg(help_behavior_hint="(optional)")] = False
+    """Train on as many samples of each class, and search for the mean of the classes' recalls."""
+    seed: Annotated[int, arg(metavar="N")] = 0
+    """What everything is drawn from."""
+    out: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: runs/tune-<data>)")] = None
+    """Folder of the search; one that is there and asks the same goes on."""
+    progress: bool = True
+    """Whether to show a progress bar, in seconds."""
+
+    def run(self) -> None:
+        """Searches, prints and writes.
+
+        Raises:
+          ValueError, OSError, ...: flags that do not fit, with a message for the user.
+          KeyboardInterrupt: it was stopped; says how to go on.
+        """
+        training = Training(epochs=self.epochs, batch_size=self.batch_size, seeds=1, seed=self.seed)
+        plan = make_plan(self.data, self.network, RuleFlags(), training)
+        folder = self.out if self.out is not None else Path("runs") / f"tune-{plan.slug.rpartition('-')[0]}"
+        shapes = list(self._shapes(training))
+        say_notes(shapes[0].samples)
+        options = {
+            "batch_size": plan.batch_size(shapes[0].samples),
+            "class_weight": "balanced" if self.class_weight else None,
+            "validation": 0.2,
+        }
+        margin = plan.rule.margin
+        try:
+            best = search(shapes, self.minutes, self.epochs, margin, self.seed, folder, self.progress, options)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"the same command goes on from {folder / FILE}") from None
+        command = self._command(best)
+        text = _table(best)
+        atomic.replace_together(
+            folder,
+            {
+                TABLE: text.encode(),
+                PICTURE: plots.attempted(PICTURE, lambda: plots.tuning(best.table, AXES)),
+                "best.json": runs.json_bytes(
+                    {
+                        "command": command,
+                        "python": _python(best),
+                        "validation_accuracy": best.validation_accuracy,
+                        "default_accuracy": best.default_accuracy,
+                        "rule": dataclasses.asdict(best.rule),
+                        "fit_options": best.fit_options,
+                    }
+                ),
+            },
+        )
+        print("\n".join(text.splitlines()[: 2 + _SHOWN]))
+        print(
+            f"\nvalidation accuracy {100 * best.validation_accuracy:.2f} %, the defaults on the same data and widths "
+            f"{100 * best.default_accuracy:.2f} %{': the defaults were best' if best.usual else ''}; "
+            f"test samples were not looked at\n\n{command}\n\n{_python(best)}\n\nwrote {folder}/",
+            flush=True,
+        )
+
+    def _shapes(self, training: Training) -> Iterator[Shape]:
+        """Encodings and networks; what flags say is not searched for."""
+        for kind in kinds(self.data, self.network):
+            for data, network, label, model in self._variants(kind):
+                plan = make_plan(data, network, RuleFlags(), training, kind)
+                samples = plan.load()
+                if samples.num_seeds is not None:  # drawn anew for every seed: here once
+                    samples = dataclasses.replace(plan, data_seed=self.seed).load()
+                yield Shape(label, model, samples, plan.model(samples))
+
+    def _variants(self, kind: Kind) -> Iterator[tuple[Data, Network, str, str]]:
+        data, network = self.data, self.network
+        named = f"--model {kind} " if len(kinds(data, network)) > 1 else ""
+        drawn = data.dataset == "random-prototypes"
+        bits: tuple[int | None, ...] = (None,) if drawn or data.input_bits is not None else (None, 4)
+        windows: tuple[int | None, ...] = (data.window,)
+        if kind == "rnn":
+            windows, bits = (data.window,) if data.window else _WINDOWS, (data.input_bits,)
+        sizes: tuple[Any, ...] = (network.widths,) if network.widths is not None else _WIDTHS
+        if kind == "rnn":
+            sizes = (network.state_width,) if network.state_width is not None else _STATES
+        for window in windows:
+            for b in bits:
+                for size in sizes:
+                    changed = dataclasses.replace(data, window=window, input_bits=data.input_bits if b is None else b)
+                    labels = [named.strip()] if named else []
+                    labels += [f"--window {window}"] if window is not None and data.window is None else []
+                    labels += [f"--input-bits {b}"] if b is not None and data.input_bits is None else []
+                    if kind == "mlp":
+                        new = dataclasses.replace(network, widths=size)
+                        model = f"--widths {' '.join(map(str, size))}"
+                    else:
+                        new = dataclasses.replace(network, state_width=size)
+                        model = f"--state-width {size}"
+                    yield changed, new, " ".join(labels), model
+
+    def _command(self, best: Best) -> str:
+        """The train command of the best."""
+        flags = ["python -m bep_jax train", *_given(self.data, Data()), *_given(self.network, Network())]
+        flags += [best.data] if best.data else []
+        given = {flag.split()[0] for flag in flags}
+        flags += [best.network] if best.network.split()[0] not in given else []
+        flags += [f"--batch-size {best.fit_options['batch_size']}", f"--epochs {self.epochs}"]
+        flags += ["--class-weight balanced"] if self.class_weight else []
+        rule = dataclasses.asdict(best.rule)
+        for name in ("margin", "gate", "group_size", "reinforcement"):
+            if rule[name] is not None:
+                value = rule[name]
+                text = " ".join(map(str, value)) if isinstance(value, tuple) else f"{value:g}"
+                flags.append(f"--{name.replace('_', '-')} {text}")
+        scale = best.fit_options["scale"]
+        flags += [] if scale is None else [f"--scale {max(scale) if isinstance(scale, tuple) else scale:g}"]
+        return " ".join(flags)
+
+
+def _given(group: Any, default: Any) -> list[str]:
+    """The flags of a group that are not as by default."""
+    found = []
+    for one in dataclasses.fields(group):
+        value = getattr(group, one.name)
+        if value == getattr(default, one.name):
+            continue
+        flag = f"--{one.name.replace('_', '-')}"
+        if isinstance(value, bool):
+            found.append(flag)
+        else:
+            values = value if isinstance(value, tuple) else (value,)
+            found.append(f"{flag} {' '.join(shlex.quote(str(v)) for v in values)}")
+    return found
+
+
+def _python(best: Best) -> str:
+    """What trains with the best in Python."""
+    default, fields = Rule(), dataclasses.fields(Rule)
+    values = {f.name: getattr(best.rule, f.name) for f in fields}
+    rule = ", ".join(f"{name}={value!r}" for name, value in values.items() if value != getattr(default, name))
+    options = ", ".join(f"{name}={value!r}" for name, value in best.fit_options.items() if value is not None)
+    return f"bep.fit({best.model!r}, bep.Rule({rule}), data, {options})"
+
+
+def _table(best: Best) -> str:
+    rows = []
+    for row in best.table:
+        settings = [row[name] if isinstance(row[name], str) else f"{row[name]:g}" for name in AXES]
+        usual = all(row[name] == 1 for name in ("gate", "groups", "scale")) and row["reinforcement"] == 0.5
+        name = f"round {row['round']}{', defaults' * usual}"
+        rows.append((name, f"{100 * row['validation_accuracy']:.2f}", str(row["epochs"]), *settings))
+    return runs.markdown(_HEADER, rows) + "\n"

@@ -1,0 +1,57 @@
+"""`tune`: candidates as rows of one program, rounds, resuming, and what comes out."""
+
+import jax
+import numpy as np
+import pytest
+from training.test_fitting import MLP, RULE, make_data, run
+
+import bep_jax as bep
+from bep_jax.training import tuning
+from bep_jax.training.fitting import start_states
+
+
+def test_states_of_several_scales_are_those_that_fit_starts_from():
+    rules, seeds, scales = [RULE, RULE], [4, 0], [8.0, (64.0, 8.0)]
+    limits = jax.tree.map(lambda *a: np.stack(a), *(bep.thresholds(MLP, rule) for rule in rules))
+    many = run(rule=limits, seeds=seeds, state=start_states(MLP, rules, seeds, scales), epochs=3)
+    for i, seed in enumerate(seeds):
+        one = run(seeds=[seed], scale=scales[i], epochs=3)
+        for a, b in zip(jax.tree.leaves(many.params), jax.tree.leaves(one.params), strict=True):
+            np.testing.assert_array_equal(a[i], b[0])
+
+
+@pytest.fixture(scope="module")
+def shapes():
+    x, y, *_ = vars(make_data(MLP, num_train=120)).values()
+    data = bep.datasets.Dataset(x, y, x[:1], y[:1], 40, 3, None, ("a", "b", "c"))
+    return [tuning.Shape("", "15 30", data, MLP)]
+
+
+def search(shapes, folder, seed=1, **options):
+    options = {"batch_size": 20, "class_weight": None, "validation": 0.2} | options
+    return tuning.search(shapes, 0.0, 9, 0.5, seed, folder, False, options)
+
+
+def test_the_best_is_not_below_the_defaults_and_a_search_goes_on(shapes, tmp_path, monkeypatch):
+    best = search(shapes, tmp_path)
+    assert best.validation_accuracy >= best.default_accuracy > 0.5
+    assert [row["round"] for row in best.table] == sorted((row["round"] for row in best.table), reverse=True)
+    lines = (tmp_path / tuning.FILE).read_text().splitlines(keepends=True)
+    (tmp_path / tuning.FILE).write_text("".join(lines[:-2]) + lines[-1][:20])  # killed while it wrote
+    again = search(shapes, tmp_path)
+    assert (again.rule, again.fit_options, again.validation_accuracy) == (
+        best.rule,
+        best.fit_options,
+        best.validation_accuracy,
+    )
+    monkeypatch.setattr(tuning, "fit", None)  # all is there
+    assert search(shapes, tmp_path).table == again.table
+    with pytest.raises(ValueError, match="is of another search"):
+        search(shapes, tmp_path, seed=2)
+
+
+def test_a_candidate_is_a_rule_that_fits(shapes):
+    rule, scale = tuning.settings(shapes[0], tuning.Candidate(0, 0.25, 2.0, 4.0, 2.0, 1.0), 100)
+    assert rule == bep.Rule(margin=0.25, gate=0.404, group_size=(1, 1), reinforcement=1.0)
+    assert scale == 128.0
+    assert tuning.settings(shapes[0], tuning.Candidate(0, 0.5, 1.0, 1.0, 1.0, 0.5), 100) == (bep.Rule(), None)
