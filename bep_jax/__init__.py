@@ -7,6 +7,7 @@ from bep_jax.export.header import to_c
 from bep_jax.export.model_file import Saved, load, save
 from bep_jax.export.on_device.state import load_c_state
 from bep_jax.kernels import bits
+from bep_jax.kernels.isolate import compiler_options, jit
 from bep_jax.learning.chain import NetworkSignals, Stats, backward, forward, logits, updates
 from bep_jax.learning.laws import initial_scale
 from bep_jax.learning.optimizer import OptimizerState, optimizer, rescale
@@ -49,6 +50,7 @@ __all__ = [
     "TrainState",
     "backward",
     "bits",
+    "compiler_options",
     "conv",
     "datasets",
     "dense",
@@ -57,6 +59,7 @@ __all__ = [
     "fit",
     "forward",
     "initial_scale",
+    "jit",
     "load",
     "load_c_state",
     "logits",
