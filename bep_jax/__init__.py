@@ -22,6 +22,7 @@ from bep_jax.network.layers.recurrent import Recurrent
 from bep_jax.network.layers.registry import register_layer
 from bep_jax.network.model import Model, Params, conv, mlp, rnn
 from bep_jax.network.summary import Summary, summary
+from bep_jax.network.visible import Visible, visible
 from bep_jax.training.fitting import fit
 from bep_jax.training.learner import TrainState
 from bep_jax.training.loop import Report, Result
@@ -48,6 +49,7 @@ __all__ = [
     "Stats",
     "Summary",
     "TrainState",
+    "Visible",
     "backward",
     "bits",
     "compiler_options",
@@ -75,6 +77,7 @@ __all__ = [
     "to_c",
     "tune",
     "updates",
+    "visible",
 ]
 
 # Public modules that live in rooms: ``import bep_jax.bits`` works as ``from bep_jax import bits`` does.

@@ -76,6 +76,9 @@ def jit(function: Callable[_P, _R] | None = None, *, compiler_options: dict[str,
     Returns:
       A function with the methods of a jitted one: ``lower``, ``trace``, ``eval_shape``, ``clear_cache``.
 
+    Raises:
+      TypeError, ValueError: as `jax.jit`.
+
     Example:
       >>> import bep_jax as bep
       >>> model = bep.mlp(num_inputs=6, widths=(15,), num_classes=2)
@@ -86,6 +89,11 @@ def jit(function: Callable[_P, _R] | None = None, *, compiler_options: dict[str,
     if function is None:
         return functools.partial(jit, compiler_options=compiler_options, **options)
     return _Jitted(function, compiler_options or {}, options)
+
+
+def tracing() -> bool:
+    """Whether a program is being traced, rather than run."""
+    return get_opaque_trace_state() != _EAGER
 
 
 @functools.cache
@@ -142,7 +150,7 @@ class _Jitted:
         return jax.jit(self.__wrapped__, **self._options)
 
     def __call__(self, *args, **kwargs):
-        return (self._outermost if get_opaque_trace_state() == _EAGER else self._nested)(*args, **kwargs)
+        return (self._nested if tracing() else self._outermost)(*args, **kwargs)
 
     def __get__(self, instance, owner=None):
         return self if instance is None else functools.partial(self, instance)

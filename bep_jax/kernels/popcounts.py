@@ -96,8 +96,9 @@ def signed_sums(
             total = total - 2 * count(*(o[i : i + most] for o in operands))
         return total
 
-    fits = passes.cache // (4 * len(vectors) * columns)
-    large = 4 * height * columns > _SUMS
+    known = isinstance(height, int)  # when exported, the batch may be a symbol
+    fits = passes.cache // (4 * len(vectors) * columns) if not known or height > 1 else width  # one row: no reuse
+    large = known and 4 * height * columns > _SUMS
     if width <= passes.whole and (passes.consumed or width <= fits or fits < _LEAST or large):
         return one_pass(start, rows, vectors)
     size = _even(width, max(1, min(fits, passes.words)))

@@ -17,7 +17,7 @@ from jax import lax
 
 from bep_jax.kernels import bits
 from bep_jax.kernels.isolate import isolated
-from bep_jax.kernels.popcounts import Passes, signed_sums
+from bep_jax.kernels.popcounts import VECTOR, Passes, signed_sums
 
 _FORWARD = Passes(whole=33, words=17, cache=36_000)
 _BACKWARD = Passes(whole=17, words=11, cache=28_000)
@@ -42,6 +42,16 @@ def forward(weights: jax.Array, inputs: jax.Array, num_inputs: jax.typing.ArrayL
       Array([[1]], dtype=int32)
     """
     return lax.platform_dependent(weights, inputs, jnp.int32(num_inputs), cpu=_forward_bitwise, default=_forward_int8)
+
+
+@isolated(static_argnames=("neurons", "num_inputs"))
+def forward_by_words(weights: jax.Array, inputs: jax.Array, *, neurons: int, num_inputs: int) -> jax.Array:
+    """:func:`forward` of weights that lie the other way: uint32 ``[Wk, N']``, of which the first N neurons count."""
+    # Few samples do not fill a vector, neurons do; samples of a number not known yet may be few.
+    few = not isinstance(inputs.shape[1], int) or inputs.shape[1] < VECTOR
+    operands = (inputs.T, weights) if few else (weights[:, :neurons].T, inputs)
+    z = lax.platform_dependent(*operands, jnp.int32(num_inputs), cpu=_forward_bitwise, default=_forward_int8)
+    return z[:, :neurons].T if few else z
 
 
 @isolated

@@ -10,7 +10,8 @@ Source: arXiv 2512.04189, Section 3.
 """
 
 import functools
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,12 +19,14 @@ import numpy as np
 from jax import lax
 
 from bep_jax.kernels import bits, products
-from bep_jax.kernels.isolate import isolated
+from bep_jax.kernels.isolate import isolated, jit
 from bep_jax.kernels.popcounts import VECTOR
-from bep_jax.kernels.seeds import one_by_one
+from bep_jax.kernels.seeds import one_by_one, over_seeds
 from bep_jax.learning.rule import Limits, Rule, limits_of
+from bep_jax.network import dense
 from bep_jax.network.layers.layer import Operands, Residuals, Signals
 from bep_jax.network.model import Model, Params
+from bep_jax.network.visible import Visible, check_visible
 
 _NEVER = jnp.iinfo(jnp.int32).min
 
@@ -47,16 +50,17 @@ class NetworkSignals(NamedTuple):
     layers: tuple[Signals, ...]  # per layer desired, gates [B, Wn] (recurrent [B, H, Wn]) and winners [B, Wn]
 
 
-def logits(model: Model, params: Params, x: jax.Array) -> jax.Array:
+def logits(model: Model, params: Params | Visible, x: jax.Array) -> jax.Array:
     """Class scores ŷ = P a_L.
 
     Args:
       model: a `Model`.
-      params: its `Params`.
+      params: its `Params`, or what `bep_jax.visible` made of them: the same scores, sooner, since weights are packed
+        already. Visible weights may have a leading seed axis ``[S]``.
       x: uint32 ``[B, W]``, recurrent ``[B, T, W]``; packed input bits.
 
     Returns:
-      int32 ``[B, C]``; the prediction is the argmax, the first on ties.
+      int32 ``[B, C]``, of several networks ``[S, B, C]``; the prediction is the argmax, the first on ties.
 
     Raises:
       TypeError: ``x`` is not uint32 or ``params`` does not hold int16 and uint32.
@@ -68,16 +72,16 @@ def logits(model: Model, params: Params, x: jax.Array) -> jax.Array:
       >>> bep.logits(model, model.init(jax.random.key(0)), bep.bits.pack(jnp.ones((3, 6), bool))).shape
       (3, 2)
     """
-    check_inputs("logits", model, params, x)
-    return _forward(model, params, x)[0].T
+    check_inputs("logits", model, params, x, visible=True)
+    return _logits(model, params, x)
 
 
-def forward(model: Model, params: Params, x: jax.Array) -> tuple[jax.Array, tuple[Residuals, ...]]:
+def forward(model: Model, params: Params | Visible, x: jax.Array) -> tuple[jax.Array, tuple[Residuals, ...]]:
     """Class scores, and what the backward pass needs (Eq. 2).
 
     Args:
       model: a `Model`.
-      params: its `Params`.
+      params: its `Params`, or what `bep_jax.visible` made of them.
       x: uint32 ``[B, W]``, recurrent ``[B, T, W]``; packed input bits.
 
     Returns:
@@ -94,9 +98,8 @@ def forward(model: Model, params: Params, x: jax.Array) -> tuple[jax.Array, tupl
       >>> residuals[0].preactivations.shape
       (15, 3)
     """
-    check_inputs("forward", model, params, x)
-    scores, residuals = _forward(model, params, x)
-    return scores.T, residuals
+    check_inputs("forward", model, params, x, visible=True)
+    return _scores(model, params, x)
 
 
 def backward(
@@ -142,9 +145,7 @@ def backward(
             f"{logits.shape}."
         )
     check_labels("backward", model, batch, y, where)
-    y = _labels(model, y)
-    active, layers = _backward(model, limits_of(model, rule), params, residuals, logits.T, y, where)
-    return NetworkSignals(active, jax.tree.map(lambda words: jnp.moveaxis(words, -1, 0), layers))
+    return _signals(model, limits_of(model, rule), params, residuals, logits, y, where)
 
 
 def updates(
@@ -176,23 +177,15 @@ def updates(
       >>> deltas[0].shape, deltas[0].dtype
       ((15, 6), dtype('int32'))
     """
-    operands, stats = update_operands("updates", model, rule, params, x, y, where)
-    return tuple(2 * products.outer(*o) for o in operands), stats
+    check_batch("updates", model, params, x, y, where)
+    return _updates(model, limits_of(model, rule), params, x, y, where)
 
 
 def update_operands(
-    who: str,
-    model: Model,
-    rule: Rule | Limits,
-    params: Params,
-    x: jax.Array,
-    y: jax.Array,
-    where: jax.Array | None = None,
+    model: Model, limits: Limits, params: Params, x: jax.Array, y: jax.Array, where: jax.Array | None = None
 ) -> tuple[tuple[Operands, ...], Stats]:
-    """`updates` before its last product: per matrix the packed `Operands`, and `Stats`. ``who`` names the caller."""
-    check_inputs(who, model, params, x)
-    check_labels(who, model, x.shape[0], y, where)
-    limits, batch = limits_of(model, rule), (x, _labels(model, y), where)
+    """`updates` before its last product: per matrix the packed `Operands`, and `Stats`. Checks nothing."""
+    batch = (x, _labels(model, y), where)
     operands_of = one_by_one(functools.partial(_operands, model))
     parts = _parts(x.shape[0])
     if parts == 1:
@@ -207,6 +200,35 @@ def update_operands(
         Operands(rows(p.winners), rows(p.desired), p.inputs.reshape(-1, p.inputs.shape[-1])) for p in pieces
     )
     return operands, jax.tree.map(lambda s: jnp.sum(s, axis=0, dtype=s.dtype), stats)
+
+
+# Called outside of any jit, each public function is one program, with the options that make its kernels fastest.
+
+
+@jit(inline=True)
+def _logits(model, params, x):
+    def scores(params):
+        return _forward(model, params, x)[0].T
+
+    return over_seeds(scores, (0,))(params) if params.classifier.ndim == 3 else scores(params)
+
+
+@jit(inline=True)
+def _scores(model, params, x):
+    scores, residuals = _forward(model, params, x)
+    return scores.T, residuals
+
+
+@jit(inline=True)
+def _signals(model, limits, params, residuals, logits, y, where):
+    active, layers = _backward(model, limits, params, residuals, logits.T, _labels(model, y), where)
+    return NetworkSignals(active, jax.tree.map(lambda words: jnp.moveaxis(words, -1, 0), layers))
+
+
+@jit(inline=True)
+def _updates(model, limits, params, x, y, where):
+    operands, stats = update_operands(model, limits, params, x, y, where)
+    return tuple(2 * products.outer(*o) for o in operands), stats
 
 
 def _operands(model, limits, params, x, y, where) -> tuple[tuple[Operands, ...], Stats]:
@@ -247,12 +269,18 @@ def _padded(x: jax.Array, y: jax.Array, where: jax.Array | None, multiple: int):
     return tuple(jnp.pad(a, ((0, padding),) + ((0, 0),) * (a.ndim - 1)) for a in (x, y, where))
 
 
-def _forward(model: Model, params: Params, x: jax.Array) -> tuple[jax.Array, tuple[Residuals, ...]]:
+def _forward(model: Model, params: Params | Visible, x: jax.Array) -> tuple[jax.Array, tuple[Residuals, ...]]:
     """Scores ``[C, B]`` and residuals."""
     activations, residuals = jnp.moveaxis(x, 0, -1), []
-    for layer, hidden in zip(model.layers, model.split(params.hidden), strict=True):
-        activations, kept = layer.forward(hidden, activations)
+    hidden: Sequence[Any] = params.hidden
+    if isinstance(params, Visible):
+        hidden = [dense.Packed(w, shape) for w, shape in zip(hidden, model.matrix_shapes, strict=True)]
+    for layer, own in zip(model.layers, model.split(hidden), strict=True):
+        activations, kept = layer.forward(own, activations)
         residuals.append(kept)
+    if isinstance(params, Visible):
+        classifier = dense.Packed(params.classifier, (model.num_classes, model.num_outputs))
+        return dense.forward(classifier, activations), tuple(residuals)
     return products.forward(params.classifier, activations, model.num_outputs), tuple(residuals)
 
 
@@ -289,9 +317,13 @@ def check_model(who: str, model: Model) -> None:
         raise TypeError(f"{who}: wanted a Model, from bep.mlp or bep.rnn, got {type(model).__name__}.")
 
 
-def check_inputs(who: str, model: Model, params: Params, x: jax.Array) -> None:
+def check_inputs(who: str, model: Model, params: Params | Visible, x: jax.Array, *, visible: bool = False) -> None:
     """Raises a TypeError or ValueError, naming ``who``, if params or inputs do not fit the model."""
     check_model(who, model)
+    if visible and isinstance(params, Visible):
+        check_visible(who, model, params)
+        check_words(who, model, x)
+        return
     if not isinstance(params, Params):
         raise TypeError(f"{who}: wanted Params, from model.init, got {type(params).__name__}.")
     if len(params.hidden) != len(model.matrix_shapes):
@@ -306,6 +338,12 @@ def check_inputs(who: str, model: Model, params: Params, x: jax.Array) -> None:
             raise TypeError(f"{who}: params of shape {shape} must be {dtype}, got {a.dtype}.")
     bits.check_padding(params.classifier, model.num_outputs, f"{who}: params.classifier")
     check_words(who, model, x)
+
+
+def check_batch(who: str, model: Model, params: Params, x: jax.Array, y: jax.Array, where: jax.Array | None) -> None:
+    """`check_inputs` and `check_labels`."""
+    check_inputs(who, model, params, x)
+    check_labels(who, model, x.shape[0], y, where)
 
 
 def check_words(who: str, model: Model, x: jax.Array) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import optax
 
 from bep_jax.kernels.host import put_like, to_host
-from bep_jax.kernels.isolate import isolated
+from bep_jax.kernels.isolate import isolated, jit
 from bep_jax.learning.rule import Limits, Rule, draw_thresholds, np_to_jax, reinforcement_base
 from bep_jax.network.model import check_key
 
@@ -88,13 +88,8 @@ def optimizer(rule: Rule | Limits, key: jax.Array) -> optax.GradientTransformati
                 f"optimizer: updates must have the shapes of the hidden weights, {[h.shape for h in leaves]}, got "
                 f"{[u.shape for u in changes]}."
             )
-        key, words = step_words(state, [h.shape for h in leaves])
-        deltas = [
-            # int16 wraps around twice, here and in h + delta: exact, even where the delta does not fit in int16.
-            _advance(h, _cut(u), words[i], state.draw[i], state.saturation) - h
-            for i, (h, u) in enumerate(zip(leaves, changes, strict=True))
-        ]
-        return structure.unflatten(deltas), state._replace(key=key)
+        deltas, state = _deltas(leaves, changes, state)
+        return structure.unflatten(deltas), state
 
     return optax.GradientTransformation(init, update)
 
@@ -140,6 +135,18 @@ def rescale(opt_state, error_rate: jax.typing.ArrayLike):
     if not found:
         raise ValueError("rescale: the state holds no OptimizerState; is bep.optimizer in the chain?")
     return state
+
+
+@jit(inline=True)
+def _deltas(hidden: list[jax.Array], updates: list[jax.Array], state: OptimizerState):
+    """Of each matrix, and the next state; outside of any jit one program."""
+    key, words = step_words(state, [h.shape for h in hidden])
+    deltas = [
+        # int16 wraps around twice, here and in h + delta: exact, even where the delta does not fit in int16.
+        _advance(h, _cut(u), words[i], state.draw[i], state.saturation) - h
+        for i, (h, u) in enumerate(zip(hidden, updates, strict=True))
+    ]
+    return deltas, state._replace(key=key)
 
 
 def step_words(state: OptimizerState, matrix_shapes) -> tuple[jax.Array, list[tuple[jax.Array, jax.Array]]]:

@@ -8,6 +8,7 @@ Axis letters: L layers, M matrices, S seeds.
 Source: arXiv 2512.04189, Eq. 1 (margin), 6 (gate), Sections 3.3 (groups) and 3.4 (reinforcement).
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from bep_jax.kernels.isolate import tracing
 from bep_jax.learning.laws import usual_gate, usual_group_size
 from bep_jax.network.model import Model
 
@@ -167,7 +169,7 @@ def limits_of(model: Model, rule: Rule | Limits) -> Limits:
       ValueError: limits of another model, or of several rules where there must be one.
     """
     if not isinstance(rule, Limits):
-        return thresholds(model, rule)
+        return thresholds(model, rule) if tracing() else _known_thresholds(model, rule)
     layers, matrices = len(model.layers), len(model.matrix_shapes)
     # A leading axis is `fit`'s to map over; elsewhere the checks of shapes below catch it.
     if rule.gate.shape[-1:] != (layers,) or rule.draw.shape[-1:] != (matrices,):
@@ -176,6 +178,10 @@ def limits_of(model: Model, rule: Rule | Limits) -> Limits:
             f"{layers} and {matrices}."
         )
     return rule
+
+
+# While something is traced, arrays may belong to the trace.
+_known_thresholds = functools.lru_cache(maxsize=64)(thresholds)
 
 
 def reinforcement_base(rule: Rule, matrix_shapes: Sequence[tuple[int, int]]) -> np.ndarray:

@@ -11,11 +11,11 @@ import optax
 from jax import lax
 
 from bep_jax.kernels import products
-from bep_jax.kernels.isolate import isolated
+from bep_jax.kernels.isolate import isolated, jit
 from bep_jax.learning import chain
 from bep_jax.learning.chain import Stats
 from bep_jax.learning.optimizer import OptimizerState, advance_inline, optimizer, step_words
-from bep_jax.learning.rule import Limits, Rule
+from bep_jax.learning.rule import Limits, Rule, limits_of
 from bep_jax.network.model import Model, Params
 
 
@@ -69,11 +69,18 @@ def step(
             f"step: the optimizer state is for {opt_state.draw.shape} matrices, the model has "
             f"{len(model.matrix_shapes)}; under vmap pass one seed's state."
         )
+    chain.check_batch("step", model, params, x, y, where)
+    return _step(model, limits_of(model, rule), params, opt_state, x, y, where, axis_name=axis_name)
+
+
+@jit(inline=True, static_argnames="axis_name")
+def _step(model, limits, params, opt_state, x, y, where, *, axis_name):
+    """`step` without its checks; outside of any jit one program."""
     if axis_name is not None:
-        updates, stats = lax.psum(chain.updates(model, rule, params, x, y, where), axis_name)
-        deltas, opt_state = optimizer(rule, opt_state.key).update(updates, opt_state, params.hidden)
+        updates, stats = lax.psum(chain.updates(model, limits, params, x, y, where), axis_name)
+        deltas, opt_state = optimizer(limits, opt_state.key).update(updates, opt_state, params.hidden)
         return params._replace(hidden=optax.apply_updates(params.hidden, deltas)), opt_state, stats
-    operands, stats = chain.update_operands("step", model, rule, params, x, y, where)
+    operands, stats = chain.update_operands(model, limits, params, x, y, where)
     key, words = step_words(opt_state, model.matrix_shapes)
     hidden = tuple(
         _learn(h, *o, words[i], opt_state.draw[i], opt_state.saturation)

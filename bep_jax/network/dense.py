@@ -8,6 +8,10 @@ Axis letters: K inputs, N neurons, B batch, M tied positions; Wk, Wn, Wb the wor
 Source: arXiv 2512.04189, Sections 3.2 to 3.5.
 """
 
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,11 +23,20 @@ from bep_jax.kernels.isolate import isolated
 _NONE = np.int32(np.iinfo(np.int32).max)
 
 
-def forward(hidden: jax.Array, inputs: jax.Array) -> jax.Array:
+@functools.partial(jax.tree_util.register_dataclass, data_fields=["words"], meta_fields=["shape"])
+@dataclass(frozen=True)
+class Packed:
+    """Visible weights that are packed already; `forward` and `visible` take them in place of hidden ones."""
+
+    words: jax.Array  # uint32 [Wk, N'], packed along the inputs; N' >= N
+    shape: tuple[int, int]  # (N, K)
+
+
+def forward(hidden: jax.Array | Packed, inputs: jax.Array) -> jax.Array:
     """Pre-activations z = sign(H) a (Eq. 2).
 
     Args:
-      hidden: int16 ``[N, K]``.
+      hidden: int16 ``[N, K]``, or `Packed`.
       inputs: uint32 ``[Wk, B]``, ±1 packed along the inputs.
 
     Returns:
@@ -34,14 +47,26 @@ def forward(hidden: jax.Array, inputs: jax.Array) -> jax.Array:
       >>> forward(jnp.array([[3, -5]], jnp.int16), bits.pack([[1, 1]]).T)
       Array([[0]], dtype=int32)
     """
-    return products.forward(visible(hidden), inputs, hidden.shape[-1])
+    if isinstance(hidden, Packed):
+        return products.forward_by_words(hidden.words, inputs, neurons=hidden.shape[0], num_inputs=hidden.shape[1])
+    return products.forward(visible(hidden), inputs, hidden.shape[1])
 
 
-def visible(hidden: jax.Array) -> jax.Array:
+def forward_of_parts(hidden: Sequence[jax.Array | Packed]) -> Callable[[jax.Array], jax.Array]:
+    """`forward` of matrices side by side, packed once: a function of the words of all their inputs ``[W, B]``."""
+    neurons, fan_in = hidden[0].shape[0], sum(h.shape[1] for h in hidden)
+    packs = [h.words for h in hidden if isinstance(h, Packed)]
+    if packs:
+        return functools.partial(forward, Packed(jnp.concatenate(packs), (neurons, fan_in)))
+    weights = jnp.concatenate([visible(h) for h in hidden], axis=1)
+    return lambda inputs: products.forward(weights, inputs, fan_in)
+
+
+def visible(hidden: jax.Array | Packed) -> jax.Array:
     """Visible weights sign(H), packed along the inputs; sign(0) = +1.
 
     Args:
-      hidden: integers ``[N, K]``.
+      hidden: integers ``[N, K]``, or `Packed`.
 
     Returns:
       uint32 ``[N, Wk]``.
@@ -51,8 +76,14 @@ def visible(hidden: jax.Array) -> jax.Array:
       >>> visible(jnp.array([[3, -5, 0]], jnp.int16))
       Array([[5]], dtype=uint32)
     """
+    words = hidden.words if isinstance(hidden, Packed) else packed(hidden)
+    return words[:, : hidden.shape[0]].T
+
+
+def packed(hidden: jax.Array) -> jax.Array:
+    """Visible weights sign(H), packed along the inputs, the neurons last: uint32 ``[Wk, 32 Wn]``, zeros past N."""
     # By way of the other packing, which is words along whole vectors: half the time of packing neighbours.
-    return transposed(visible_by_neurons(hidden))[:, : hidden.shape[0]].T
+    return transposed(visible_by_neurons(hidden))
 
 
 @isolated

@@ -80,12 +80,12 @@ class Recurrent(Layer):
 
     def forward(self, hidden, inputs):
         """``hidden`` (H_xs, H_ss), ``inputs`` ``[T, Wx, B]``; returns the last state ``[Ws, B]``, Residuals."""
-        weights = jnp.concatenate([dense.visible(h) for h in hidden], axis=1)
+        preactivations = dense.forward_of_parts(hidden)
         fan_in = self.num_inputs + self.width
         kept_dtype = jnp.int16 if fan_in <= _INT16_MAX else jnp.int32
 
         def advance(state, x):
-            return products.forward(weights, jnp.concatenate([x, state]), fan_in)
+            return preactivations(jnp.concatenate([x, state]))
 
         def skip(state, x):
             return dense.activate(advance(state, x)), None
