@@ -3,8 +3,7 @@
 Axis letters: n samples, T time, F features, S seeds, C classes, W = ceil(K / 32) words.
 """
 
-import functools
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -25,8 +24,9 @@ from bep_jax.data.ts_file import parse_ts
 from bep_jax.export.model_file import Saved
 from bep_jax.kernels import bits
 from bep_jax.kernels.checks import check_count
-from bep_jax.kernels.isolate import compiler_options
+from bep_jax.kernels.isolate import jit
 from bep_jax.learning import chain
+from bep_jax.network.visible import visible
 
 _BATCH = 256
 
@@ -76,18 +76,23 @@ def scores(saved: Saved, x: npt.ArrayLike, network: int | None = None) -> np.nda
       (4, 2)
     """
     x = np.asarray(x)
-    shared = None if isinstance(saved.encoder, tuple) else _encoded(saved, x)
+    if network is not None or num_networks(saved) == 1:
+        found = [one_network(saved, network or 0, "predict")]
+    elif isinstance(saved.encoder, tuple):
+        found = [one_network(saved, i, "predict") for i in range(num_networks(saved))]
+    else:
+        found = [saved]  # one encoder: all networks in one call
     total = np.zeros((x.shape[0], saved.model.num_classes), np.int32)
-    for i in range(num_networks(saved)) if network is None else [network]:
-        one = one_network(saved, i, "predict")
-        words = _encoded(one, x) if shared is None else shared
+    for part in found:
+        words, weights = _encoded(part, x), visible(part.model, part.params)
         size = min(_BATCH, x.shape[0])
         for start in range(0, x.shape[0], size):
             batch = words[start : start + size]
             rows = batch.shape[0]
             # Padded, so that there is one shape to compile.
             padded = np.concatenate([batch, np.zeros((size - rows, *batch.shape[1:]), np.uint32)])
-            total[start : start + rows] += np.asarray(_logits()(one.model, one.params, padded))[:rows]
+            logits = np.asarray(_logits(part.model, weights, padded))
+            total[start : start + rows] += logits.reshape(-1, *logits.shape[-2:]).sum(axis=0, dtype=np.int32)[:rows]
     return total
 
 
@@ -217,9 +222,7 @@ def _slices(path: Path, x: np.ndarray, num_features: int, window: int | None) ->
     return x.reshape(x.shape[0], -1, num_features)
 
 
-@functools.cache
-def _logits() -> Callable[..., jax.Array]:
-    return jax.jit(chain.logits, compiler_options=compiler_options())
+_logits = jit(chain.logits)
 
 
 def _first(saved: Saved) -> Encoder | None:
