@@ -3,7 +3,7 @@
 Axis letters: n samples, T time, F features.
 """
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -82,7 +82,7 @@ def from_arrays(
     options = Options(encoder, raw, num_bits, width)
     options.check(_WHO)
     check_seed(seed, _WHO)
-    if time_axis not in (None, 1, 2):
+    if time_axis is not None and (not isinstance(time_axis, int) or time_axis not in (1, 2)):
         raise ValueError(f"{_WHO}: time_axis must be 1 or 2, got {time_axis!r}.")
     train_labels, test_labels = read_labels(train_y, _WHO, "train_y"), read_labels(test_y, _WHO, "test_y")
     found: Columns | None = None
@@ -143,7 +143,11 @@ def _same_steps(
 
 def _features(x: Any, name: str, time_axis: int | None) -> np.ndarray | list[np.ndarray]:
     """``[n, F]`` as an array; series as a list of ``[T_i, F]``."""
-    ragged = not hasattr(x, "dtype") and len({np.shape(one) for one in x}) > 1
+    ragged = False
+    if not hasattr(x, "dtype"):
+        if isinstance(x, str | bytes) or not isinstance(x, Sequence):
+            raise TypeError(f"{_WHO}: {name} must be an array, a list or a table, got {type(x).__name__}.")
+        ragged = len({_shape(one) for one in x}) > 1
     parts = [_numbers(one, name) for one in x] if ragged else [_numbers(x, name)]
     if any(part.size == 0 for part in parts):
         raise ValueError(f"{_WHO}: {name} is empty, or holds an empty series.")
@@ -157,6 +161,13 @@ def _features(x: Any, name: str, time_axis: int | None) -> np.ndarray | list[np.
             f"differ); got {shape}."
         )
     return _time_first(series, name, time_axis, known=ragged)
+
+
+def _shape(one: Any) -> tuple[int, ...]:
+    try:
+        return np.shape(one)
+    except ValueError:  # lists of several lengths; said when it is made an array
+        return ()
 
 
 def _time_first(series: list[np.ndarray], name: str, time_axis: int | None, known: bool) -> list[np.ndarray]:

@@ -20,6 +20,7 @@ from bep_jax.kernels.checks import check_count
 EncoderOrFit = Encoder | Callable[[np.ndarray], Encoder]
 # What fits the usual encoder of a data set: train_x, and num_bits where so many are asked for.
 Usual = Callable[[np.ndarray, int | None], Encoder]
+_MOST_PADDED = 1 << 26  # values, where most are padding
 _EXPANSION_STREAM = 0x657870  # apart from whatever else is drawn from the same seed
 
 
@@ -90,6 +91,8 @@ class Options:
 
     def check(self, who: str) -> None:
         """Raises ValueError where two arguments contradict each other."""
+        if not isinstance(self.raw, bool | np.bool_):
+            raise TypeError(f"{who}: raw must be True or False, got {self.raw!r}.")
         if self.raw and (self.encoder is not None or self.num_bits is not None or self.width is not None):
             raise ValueError(f"{who}: raw=True does not encode; leave out encoder, num_bits and width.")
         if self.encoder is not None and self.num_bits is not None:
@@ -195,9 +198,13 @@ def last_steps(series: Sequence[np.ndarray], length: int) -> np.ndarray:
 
 def window_length(window: int | None, series: Sequence[np.ndarray], who: str) -> int:
     """The window asked for, else the length of the longest series."""
+    longest = max(one.shape[0] for one in series)
     if window is None:
-        return max(one.shape[0] for one in series)
-    return check_count(window, "window", who)
+        return longest
+    values = len(series) * check_count(window, "window", who) * series[0].shape[1]
+    if window > longest and values > _MOST_PADDED:
+        raise ValueError(f"{who}: window={window:,} pads series of {longest} steps to {values:,} values in all.")
+    return int(window)
 
 
 def check_seed(seed: int, who: str) -> int:

@@ -220,6 +220,10 @@ def _check_table(name: str, given: dict[str, Any]) -> None:
         if given:
             raise ValueError(f"load: {', '.join(given)} belong to tables (.csv), not to {name!r}.")
         return
+    for key, value in given.items():
+        kinds = {"label": (str,), "test": (str, os.PathLike), "test_fraction": (float, int)}[key]
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise TypeError(f"load: {key} must be {' or '.join(kind.__name__ for kind in kinds)}, got {value!r}.")
     if "label" not in given:
         raise ValueError(f"load: {name!r} is a table; name the column that holds the label by label.")
     if "test" in given and "test_fraction" in given:

@@ -38,6 +38,7 @@ __all__ = [
 ]
 
 _MOST_BITS = 15  # of a feature, where the data decide
+_MOST_BYTES = 1 << 31  # of the matrix of an expansion
 _INPUT_BITS = 6272  # of all features together, then: 8 bits for each of 784 pixels
 
 
@@ -178,19 +179,25 @@ def expansion(key: jax.Array, num_bits: int, width: int) -> Expansion:
       An :class:`Expansion`; one key gives one matrix.
 
     Raises:
-      ValueError: ``num_bits`` or ``width`` is less than 1.
+      TypeError: ``key`` is no key, ``num_bits`` or ``width`` no integer.
+      ValueError: ``num_bits`` or ``width`` is less than 1, or the matrix would take more than 2 GiB.
 
     Example:
       >>> wide = expansion(jax.random.key(0), num_bits=10, width=1035)
       >>> wide(np.array([[5]], np.uint32)).shape, wide.num_bits
       ((1, 33), 1035)
     """
-    if num_bits < 1 or width < 1:
-        raise ValueError(f"expansion: num_bits and width must be at least 1, got {num_bits} and {width}.")
+    num_bits, width = check_count(num_bits, "num_bits", "expansion"), check_count(width, "width", "expansion")
+    if 4 * width * bits.num_words(num_bits) > _MOST_BYTES:
+        raise ValueError(
+            f"expansion: {num_bits:,} bits to {width:,} take a matrix of more than {_MOST_BYTES >> 30} GiB."
+        )
+    if not isinstance(key, jax.Array) or key.shape != () or not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        raise TypeError(f"expansion: key must be one jax.random.key, got {key!r}.")
     matrix = np.array(jax.random.bits(key, (width, bits.num_words(num_bits)), jnp.uint32))
     if used := num_bits % bits.WORD_BITS:
         matrix[:, -1] &= np.uint32((1 << used) - 1)
-    return Expansion(matrix, int(num_bits))
+    return Expansion(matrix, num_bits)
 
 
 def compose(*encoders: Encoder) -> Encoder:
@@ -203,6 +210,7 @@ def compose(*encoders: Encoder) -> Encoder:
       The one encoder given, or a :class:`Composition`.
 
     Raises:
+      TypeError: something that is no encoder.
       ValueError: no encoder, or one that does not take the bits of the one before.
 
     Example:
@@ -212,6 +220,8 @@ def compose(*encoders: Encoder) -> Encoder:
     """
     flat: list[Any] = []
     for encoder in encoders:
+        if not callable(encoder) or not hasattr(encoder, "num_bits"):
+            raise TypeError(f"compose: wanted encoders, got {type(encoder).__name__}.")
         flat.extend(encoder.encoders if isinstance(encoder, Composition) else (encoder,))
     if not flat:
         raise ValueError("compose: wanted at least one encoder.")

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from bep_jax.data.words import on_host
 from bep_jax.kernels import bits, products
+from bep_jax.kernels.checks import check_count
 
 _BLOCK_ROWS = 4096  # a block at a time, so that the bits of a big data set never exist unpacked together
 
@@ -33,7 +34,8 @@ class Expansion:
         matrix = np.asarray(self.matrix)
         if matrix.dtype != np.uint32:
             raise TypeError(f"Expansion: matrix must be uint32 words, got {matrix.dtype}.")
-        if self.num_inputs < 1 or matrix.ndim != 2 or matrix.shape[1] != bits.num_words(self.num_inputs):
+        check_count(self.num_inputs, "num_inputs", "Expansion")
+        if matrix.ndim != 2 or matrix.shape[1] != bits.num_words(self.num_inputs):
             raise ValueError(
                 f"Expansion: num_inputs={self.num_inputs} does not fit a matrix of words of shape {matrix.shape}."
             )

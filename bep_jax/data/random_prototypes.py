@@ -17,6 +17,8 @@ from bep_jax.kernels import bits
 from bep_jax.kernels.checks import check_count
 
 _BLOCK_ROWS = 1000
+_MOST_INPUTS = 100_000  # a block of rows takes 400 MB then
+_MOST_BITS = 1 << 33
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,9 +33,15 @@ class RandomPrototypes:
 
     def __post_init__(self) -> None:
         for name, least in (("num_inputs", 1), ("num_classes", 2), ("num_train", 1), ("num_test", 1)):
-            check_count(getattr(self, name), name, "random-prototypes", least)
-        if not 0.0 <= self.flip_probability <= 1.0:
-            raise ValueError(f"random-prototypes: flip_probability must be in [0, 1], got {self.flip_probability}.")
+            check_count(getattr(self, name), name, "load", least)
+        samples = self.num_train + self.num_test
+        if self.num_inputs > _MOST_INPUTS or self.num_inputs * max(samples, self.num_classes) > _MOST_BITS:
+            raise ValueError(
+                f"load: {samples:,} samples of {self.num_inputs:,} bits and {self.num_classes:,} classes are "
+                f"too many; at most {_MOST_INPUTS:,} bits each and {_MOST_BITS:,} together."
+            )
+        if not isinstance(self.flip_probability, int | float) or not 0.0 <= self.flip_probability <= 1.0:
+            raise ValueError(f"load: flip_probability must be in [0, 1], got {self.flip_probability!r}.")
 
     def draw(self, seed: int) -> Parts:
         """Draws prototypes, uniform in {±1}^K, and samples of uniform class, each bit flipped independently."""

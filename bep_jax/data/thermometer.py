@@ -134,17 +134,16 @@ def distributed(values: np.ndarray, num_bits: int) -> tuple[np.ndarray, np.ndarr
     """
     distinct, counts = np.unique(values, return_counts=True)
     taken = np.zeros(max(0, distinct.size - 1), bool)  # the largest can have none above it
-    candidates, wanted = np.arange(distinct.size), num_bits
-    while wanted and candidates.size:
-        if wanted >= candidates.size and candidates.size <= taken.size:
-            taken[candidates] = True
-            break
+    num_bits = min(num_bits, taken.size)
+    if num_bits == taken.size:
+        taken[:] = True
+    candidates = np.arange(distinct.size)
+    while (wanted := num_bits - int(taken.sum())) > 0:
         ends = np.cumsum(counts[candidates])
         index = ends[-1] * np.arange(1, wanted + 1) // (wanted + 1)
         places = candidates[np.searchsorted(ends, index, side="right")]
         taken[places[places < taken.size]] = True
         candidates = np.flatnonzero(~taken)
-        wanted = num_bits - int(taken.sum())
     return distinct, np.flatnonzero(taken)
 
 

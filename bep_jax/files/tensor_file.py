@@ -55,7 +55,8 @@ def loads(format: Format, content: bytes, path: Path, who: str) -> tuple[dict[st
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     except (safetensors.SafetensorError, ValueError, RecursionError) as error:
         raise ValueError(f"{who}: {path} is no safetensors file, or is damaged or truncated: {error}.") from error
-    text = header.get("__metadata__", {}).get(format.key)
+    # Null stands for no metadata: safetensors reads it, too.
+    text = (header.get("__metadata__") or {}).get(format.key)
     if text is None:
         raise ValueError(
             f"{who}: {path} is a safetensors file, but no {format.what}: no {format.key!r} in its metadata."
