@@ -99,6 +99,8 @@ def load(
     """
     options = Options(encoder, raw, num_bits, width, whole)
     options.check("load")
+    if hasattr(seed, "tolist"):  # an array, of one or several
+        seed = seed.tolist()
     seeds = tuple(seed) if isinstance(seed, Iterable) else (seed,)
     if not seeds:
         raise ValueError("load: seed is an empty sequence.")

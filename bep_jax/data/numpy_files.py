@@ -5,6 +5,7 @@ What a header states is held against what the file holds before anything is allo
 
 import io
 import math
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -18,7 +19,8 @@ _MOST_RATIO = 1032
 # What reading a damaged file can end in, other than an array.
 _DAMAGE = (
     ValueError, OSError, EOFError, KeyError, IndexError, TypeError, AttributeError, SyntaxError, OverflowError,
-    MemoryError, RecursionError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error, UserWarning,
+    MemoryError, RecursionError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error,
+    tokenize.TokenError,
 )  # fmt: skip
 
 

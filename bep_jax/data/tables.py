@@ -78,11 +78,12 @@ def parse_table(content: bytes, path: Path, known: Sequence[str] | None, who: st
     delimiter = _delimiter(text)
     rows: list[list[str]] = []
     lines: list[int] = []
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
+    source = list(io.StringIO(text, newline=""))
+    reader = csv.reader(source, delimiter=delimiter, skipinitialspace=True, strict=True)
     try:
         begin = 1
         for row in reader:
-            if row:
+            if source[begin - 1].strip(" \r\n"):
                 if rows and len(row) != len(rows[0]):
                     first = f"{_fields(len(rows[0]))} in line {lines[0]}"
                     raise ValueError(f"{who}: {path}, line {begin}: {_fields(len(row))}, but {first}.")

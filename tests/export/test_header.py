@@ -12,6 +12,7 @@ import pytest
 
 import bep_jax as bep
 from bep_jax import encode
+from bep_jax.data.columns import Column, Columns
 from bep_jax.export.header import to_c
 
 EXAMPLE = pathlib.Path(__file__).parents[2] / "examples" / "c"
@@ -159,6 +160,26 @@ def test_odd_sizes_of_recurrent_words(tmp_path):
     model = bep.rnn(num_inputs=1, state_width=32, output_width=1, num_classes=2)
     encoder = encode.expansion(jax.random.key(3), 31, 1)
     assert_same(tmp_path, model, random_params(model), encoder, random_words(rng, (7, 2), 31))
+
+
+@needs_gcc
+@pytest.mark.parametrize("most", [3, 300])
+def test_features_of_several_numbers_of_bits(most, tmp_path):
+    """As a table gives them: numbers, two values, one value, missing; also more bits than a byte counts."""
+    rng = np.random.default_rng(7)
+    train = np.stack(
+        [rng.normal(size=400), rng.integers(0, 2, 400), np.full(400, 3.0), rng.integers(0, 5, 400)], axis=1
+    )
+    train[rng.random(train.shape) < 0.1] = np.nan
+    encoder = encode.fit_thermometer(train.astype(np.float32), most)
+    assert encoder.counts.tolist() == [most, 1, 0, min(most, 4)]
+    model = bep.mlp(num_inputs=encoder.num_bits, widths=(15,), num_classes=3)
+    assert_same(tmp_path, model, random_params(model), encoder, train[:99].astype(np.float32))
+    columns = Columns((Column("size */"), Column("kind", ("a", "b")), Column("n?\n")), "y")
+    header = to_c(model, random_params(model), encoder, columns=columns)
+    assert "0: size _/\n *   1: kind = a\n *   2: kind = b\n *   3: n__\n" in header and "is 1 where a is b" in header
+    with pytest.raises(ValueError, match="to_c: the columns make 1 features, the encoder takes 4"):
+        to_c(model, random_params(model), encoder, columns=Columns((Column("x"),)))
 
 
 @needs_gcc
