@@ -115,7 +115,7 @@ def test_a_mistake_of_export_is_one_line_and_writes_nothing(args, message, ensem
         ({"--input": "empty.npy"}, "must hold samples"),
         ({"--input": "narrow.npy"}, "fitted on 12 features"),
         ({"--input": "text.csv"}, "text.csv, line 3: 3 fields, but 2 fields in line 1"),
-        ({"--input": "x.ts"}, "the model is not recurrent"),
+        ({"--input": "x.ts"}, "the model was not trained on any"),
         ({"--network": "3"}, "there is no network 3; the file holds 3"),
         ({"--network": "1", "--ensemble": None}, "not both"),
         ({"--window": "2"}, "--window is for recurrent networks"),
