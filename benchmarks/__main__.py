@@ -17,6 +17,7 @@ COMMANDS = {
     "table2": ("benchmarks.table2", "the paper's Table 2, measured: bits, time of each pass and memory beside float32"),
     "memory": ("benchmarks.memory", "memory of a training run beside float32 straight-through training"),
     "accelerator": ("benchmarks.accelerator", "bits of a CPU, forms of the products and steps, where a GPU or TPU is"),
+    "energy": ("benchmarks.energy", "energy of a sample, counted: operations and bytes at prices of the literature"),
     "compile": ("benchmarks.compilation", "how long training programs take to compile"),
 }
 

@@ -89,7 +89,32 @@ def _scaling(figure, rows) -> None:
     panels[0].legend(frameon=False, fontsize=8)
 
 
-_DRAWN: dict[str, Callable] = {"products": _products, "step": _step, "profile": _profile, "scaling": _scaling}
+def _energy(figure, rows) -> None:
+    """Nanojoules, one panel for training or inference of a network, a bar for each place of the bytes."""
+    panels = list(dict.fromkeys((row["what"], row["name"], row["batch"]) for row in rows))
+    for axes, (what, name, batch) in zip(_panels(figure, len(panels)), panels, strict=True):
+        chosen = [row for row in rows if (row["what"], row["name"], row["batch"]) == (what, name, batch)]
+        for offset, key, color, label in (
+            (-0.27, "operations", _INK, "operations"),
+            (0.0, "on_chip", _C, "with bytes on chip"),
+            (0.27, "dram", _FLOAT, "with bytes in DRAM"),
+        ):
+            places = [i + offset for i in range(len(chosen))]
+            axes.barh(places, [row[key] for row in chosen], 0.26, color=color, label=label)
+        axes.set_yticks(range(len(chosen)), [row["method"] for row in chosen], fontsize=7)
+        axes.invert_yaxis()
+        _tidy(axes, f"{what}, batch {batch}\n{name}", "nJ a sample")
+        axes.set_xscale("log")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+
+
+_DRAWN: dict[str, Callable] = {
+    "products": _products,
+    "step": _step,
+    "profile": _profile,
+    "scaling": _scaling,
+    "energy": _energy,
+}
 
 
 def _panels(figure, count: int) -> list:

@@ -28,7 +28,7 @@ def benchmarks():
 
 
 @pytest.mark.parametrize(
-    "command", ["products", "step", "profile", "scaling", "inference", "sizes", "memory", "table2", "compile"]
+    "command", ["products", "step", "profile", "scaling", "inference", "sizes", "memory", "table2", "energy", "compile"]
 )
 def test_subcommand_writes_its_report(benchmarks, command, tmp_path):
     arguments = [command, "--quick", "--repetitions", "1", "--seconds", "0", "--core", "-1", "--out", str(tmp_path)]
@@ -52,7 +52,7 @@ def test_subcommand_writes_its_report(benchmarks, command, tmp_path):
     assert len(rows) == 1 + len(record["rows"])
     assert len({line.count("|") for line in rows}) == 1
     assert "Quick run" in text and f"python -m benchmarks {command}" in text
-    drawn = [f"{command}.png"] if command in ("products", "step", "profile", "scaling") else []
+    drawn = [f"{command}.png"] if command in ("products", "step", "profile", "scaling", "energy") else []
     assert sorted(p.name for p in tmp_path.iterdir()) == [f"{command}.json", f"{command}.md", *drawn]
 
 
