@@ -105,17 +105,17 @@ def project_back(hidden, z, targets, threshold):
 def pick_winners(wrong, score, active, group_size):
     """In each group of each active sample: the wrong neuron with the smallest |score|, lowest index on ties.
 
-    Args: wrong bool [B, N]; score [B, N]; active bool [B]; group_size divides N. Returns 0/1 [B, N].
+    Args: wrong bool [B, N]; score [B, N]; active bool [B]; where group_size does not divide N, the last group is
+    shorter. Returns 0/1 [B, N].
     """
     batch, width = score.shape
-    assert width % group_size == 0, (width, group_size)
     winners = np.zeros((batch, width), dtype=np.int64)
     for b in range(batch):
         if not active[b]:
             continue
         for start in range(0, width, group_size):
             best = None
-            for i in range(start, start + group_size):
+            for i in range(start, min(start + group_size, width)):
                 if wrong[b, i] and (best is None or abs(score[b, i]) < abs(score[b, best])):
                     best = i
             if best is not None:

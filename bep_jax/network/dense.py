@@ -221,7 +221,7 @@ def winners(
       preactivations: int32 ``[N, B]``.
       desired: uint32 ``[Wn, B]``.
       active: bool ``[B]``, the samples that the trigger lets learn.
-      group_size: int32 scalar, a divisor of N; may be traced.
+      group_size: int32 scalar; may be traced. Where it does not divide N, the last group is shorter.
       bound: static, the largest absolute value that the first argument can have: the fan-in.
 
     Returns:
@@ -243,7 +243,7 @@ def tied_winners(summed_stability: jax.Array, active: jax.Array, group_size: jax
     Args:
       summed_stability: int32 ``[N, B]``, from :func:`summed_stability`; negative is wrong.
       active: bool ``[B]``.
-      group_size: int32 scalar, a divisor of N; may be traced.
+      group_size: int32 scalar; may be traced. Where it does not divide N, the last group is shorter.
       bound: static, the largest absolute value of the first argument: the fan-in times the positions.
 
     Returns:

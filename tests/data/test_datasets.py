@@ -716,3 +716,23 @@ def test_real_series(problem):
     cut = datasets.load(f"ucr/{problem}", window=4, raw=True)
     levels = reference.thermometer_thresholds(cut.train_x, 5)
     np.testing.assert_array_equal(signs(data.test_x, data.num_inputs), reference.thermometer(cut.test_x, levels))
+
+
+def test_series_are_read_whole(tmp_path):
+    """All steps as one sample, with thresholds for every step."""
+    series = np.random.default_rng(0).normal(size=(30, 7, 2)) + np.arange(7)[None, :, None]
+    y = np.arange(30) % 2
+    np.savez(tmp_path / "s.npz", train_x=series[:20], train_y=y[:20], test_x=series[20:], test_y=y[20:])
+    whole = datasets.load(str(tmp_path / "s.npz"), whole=True, num_bits=3)
+    assert (whole.num_inputs, whole.num_steps, whole.train_x.ndim) == (42, 7, 2)
+    flat = series.reshape(30, -1)
+    same = datasets.from_arrays(flat[:20], y[:20], flat[20:], y[20:], num_bits=3)
+    np.testing.assert_array_equal(whole.test_x, same.test_x)
+    assert datasets.load(str(tmp_path / "s.npz")).num_steps == 7
+
+
+def test_grey_images_get_levels():
+    rng = np.random.default_rng(0)
+    ink = np.where(rng.random((50, 30)) < 0.8, 0, 255).astype(np.uint8)
+    assert images.fit_grey(ink).num_bits == 30
+    assert images.fit_grey(rng.integers(0, 256, (50, 30)).astype(np.uint8)).num_bits == 8 * 30

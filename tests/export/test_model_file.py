@@ -244,7 +244,6 @@ def test_a_file_of_version_2_still_loads(tmp_path):
         ({"params": Params(tuple(h.astype(jnp.int32) for h in draw(MLP).hidden), None)}, TypeError, "must be int16"),
         ({"params": draw(MLP)._replace(classifier=jnp.full((3, 2), 2**32 - 1, jnp.uint32))}, ValueError, "padding"),
         ({"classes": ("a", "b")}, ValueError, "save: the model has 3 classes, got 2 names"),
-        ({"window": 4}, ValueError, "save: window=4 is for recurrent models"),
         ({"model": RNN, "params": draw(RNN), "window": 0}, ValueError, "save: window must be at least 1, got 0"),
         ({"classes": "abc"}, TypeError, "sequence of text"),
         ({"classes": (0, 1, 2)}, TypeError, "sequence of text"),

@@ -101,7 +101,7 @@ def test_winners_for_every_group_size_in_one_program(n, b, largest):
         return plain, dense.tied_winners(u, active, group_size, bound=largest)
 
     operands = jnp.asarray(z.T, jnp.int32), _words_first(desired), jnp.asarray(u.T, jnp.int32), jnp.asarray(active)
-    sizes = _divisors(n)
+    sizes = [*_divisors(n), 2 * n // 7 + 1, n // 2 + 1]  # with a shorter last group
     for size in sizes:
         plain, tied = run(*operands, jnp.int32(size))
         wrong = reference.sign(z) != desired
