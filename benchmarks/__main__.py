@@ -18,6 +18,7 @@ COMMANDS = {
     "memory": ("benchmarks.memory", "memory of a training run beside float32 straight-through training"),
     "accelerator": ("benchmarks.accelerator", "bits of a CPU, forms of the products and steps, where a GPU or TPU is"),
     "energy": ("benchmarks.energy", "energy of a sample, counted: operations and bytes at prices of the literature"),
+    "device": ("benchmarks.device", "learning on an emulated microcontroller beside float32: instructions and bytes"),
     "compile": ("benchmarks.compilation", "how long training programs take to compile"),
 }
 

@@ -108,12 +108,34 @@ def _energy(figure, rows) -> None:
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=8)
 
 
+def _device(figure, rows) -> None:
+    """Accuracy over own samples, one panel a network: own task and, dashed, the old one."""
+    names = list(dict.fromkeys(row["name"] for row in rows))
+    panels = _panels(figure, len(names))
+    for axes, name in zip(panels, names, strict=True):
+        for row in rows:
+            if row["name"] != name or row["cpu"] != "cortex-m3":
+                continue
+            color = _INK if row["learner"] == "BEP" else _FLOAT
+            counts = sorted(int(key[4:]) for key in row if key.startswith("own_"))
+            cost = f"{row['ram'] / 1024:.1f} KB of RAM, {row['learn'] / 1000:,.0f} k instructions a sample"
+            for kind, style, label in (("own", "o-", f"{row['learner']}: {cost}"), ("old", "o--", None)):
+                heights = [row[f"{kind}_{count}"] for count in counts]
+                axes.plot(range(len(counts)), heights, style, color=color, label=label, markersize=4)
+        axes.set_xticks(range(len(counts)), ["none", *map(str, counts[1:-1]), "5 × 200"])
+        axes.set_ylim(0, 100)
+        axes.legend(frameon=False, fontsize=7, loc="lower right")
+        _tidy(axes, f"{name}: camera on its side; dashed: upright", "own samples learned on the device")
+    panels[0].set_ylabel("% of test samples")
+
+
 _DRAWN: dict[str, Callable] = {
     "products": _products,
     "step": _step,
     "profile": _profile,
     "scaling": _scaling,
     "energy": _energy,
+    "device": _device,
 }
 
 

@@ -27,6 +27,12 @@ def benchmarks():
         del sys.modules[name]
 
 
+def test_device_says_what_is_missing(benchmarks, monkeypatch):
+    monkeypatch.setattr(benchmarks("device").shutil, "which", lambda tool: None)
+    with pytest.raises(SystemExit, match="device: skipped, there is no arm-none-eabi-gcc and no"):
+        benchmarks("device").run(None, None)
+
+
 @pytest.mark.parametrize(
     "command", ["products", "step", "profile", "scaling", "inference", "sizes", "memory", "table2", "energy", "compile"]
 )
