@@ -43,7 +43,7 @@ class Case(NamedTuple):
         """Of each layer what `reference.conv_step` wants of it; None for an MLP or RNN."""
         if not any(isinstance(layer, bep.Convolution) for layer in self.model.layers):
             return None
-        return [_convolution(layer) if isinstance(layer, bep.Convolution) else None for layer in self.model.layers]
+        return [convolution(layer) if isinstance(layer, bep.Convolution) else None for layer in self.model.layers]
 
     @property
     def gate_fan_ins(self):
@@ -74,7 +74,7 @@ def _conv(name, shape, channels, filters, widths, batch, group_size, others, *, 
     return Case(f"conv-{name}", model, rule, others, batch, None, scale)
 
 
-def _convolution(layer):
+def convolution(layer):
     return layer.image_shape, layer.channels, layer.patch, layer.stride, layer.padding, layer.learns
 
 

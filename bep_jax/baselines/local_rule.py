@@ -100,12 +100,11 @@ def single_layers(model: bep.Model) -> tuple[bep.Model, ...]:
     Raises:
       ValueError: the model is recurrent, which the local rule does not know.
     """
-    if model.recurrent:
-        raise ValueError("local_rule: wanted a model from bep.mlp; the local rule has no recurrent form.")
+    if not all(isinstance(layer, Dense) for layer in model.layers):
+        raise ValueError("local_rule: wanted a model from bep.mlp; the local rule has a form for dense layers alone.")
     return tuple(
         bep.mlp(num_inputs=layer.num_inputs, widths=(layer.width,), num_classes=model.num_classes)
         for layer in model.layers
-        if isinstance(layer, Dense)
     )
 
 

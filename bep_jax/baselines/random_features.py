@@ -1,9 +1,9 @@
-"""Random features: hidden layers frozen as drawn, only the last layer trained, by Binary Error Propagation.
+"""Random features: lower layers frozen as drawn, only the upper ones trained, by Binary Error Propagation.
 
 The control: a learning rule that cannot beat it learns no features.
 
 Axis letters: S seeds, B batch, W words.
-Source: arXiv 2512.04189, the rule of the last layer.
+Source: arXiv 2512.04189, the rule of the layers that are trained.
 """
 
 from collections.abc import Sequence
@@ -27,17 +27,18 @@ def fit(
     scale: float | None = 64.0,
     **options: Unpack[loop.Options],
 ) -> bep.Result:
-    """`bep_jax.fit` with all layers but the last frozen: the same data, seeds, batches and form of result.
+    """`bep_jax.fit` with all layers but the last frozen, or all convolutions: the same data and form of result.
 
     Args:
-      model: a `Model` of at least two layers, recurrent or not.
-      rule: a `Rule` with one group size, or the `Limits` of `last_layer`, with a leading axis ``[S]`` a sweep.
+      model: a `Model` of at least two layers. Under dense layers its convolutions are frozen, else all but the last.
+      rule: a `Rule` with group sizes of the trained layers, or the `Limits` of `trained_part`, with a leading axis
+        ``[S]`` a sweep.
       data, seeds, scale: as for `bep_jax.fit`; a scale for all layers, None for `bep_jax.initial_scale`.
       **options: as for `bep_jax.fit`: epochs, batch_size, key, validation, patience, callbacks, progress,
         checkpoint_dir, resume.
 
     Returns:
-      A `Result`; mask_density_1 and group_size_1 in its history are the last layer's.
+      A `Result`; mask_density_1 and group_size_1 in its history are those of the first trained layer.
 
     Raises:
       TypeError, ValueError: arguments out of range, data that do not fit the model; only one layer.
@@ -49,7 +50,7 @@ def fit(
       (2,)
     """
     seeds = loop.check_seeds(seeds)
-    limits = bep.thresholds(last_layer(model), rule) if isinstance(rule, bep.Rule) else rule
+    limits = bep.thresholds(trained_part(model), rule) if isinstance(rule, bep.Rule) else rule
     return loop.train(
         RandomFeaturesLearner(model, _scale(model, scale, options)),
         loop.per_seed(limits, limits.margin.ndim == 1, len(seeds)),
@@ -60,24 +61,24 @@ def fit(
 
 
 def _scale(model: bep.Model, scale: float | None, options: loop.Options) -> float:
-    return bep.initial_scale(last_layer(model), options.get("batch_size", 100))[0] if scale is None else float(scale)
+    return bep.initial_scale(trained_part(model), options.get("batch_size", 100))[0] if scale is None else float(scale)
 
 
-def last_layer(model: bep.Model) -> bep.Model:
-    """The last layer as a network of its own.
+def trained_part(model: bep.Model) -> bep.Model:
+    """The layers above the frozen ones as a network of their own: those above convolutions, else the last.
 
     Raises:
-      ValueError: it is the only one: nothing would be frozen.
+      ValueError: there is one layer: nothing would be frozen.
     """
     if len(model.layers) < 2:
         raise ValueError("random_features: wanted a model of at least two layers; the last one is trained.")
-    last = model.layers[-1]
-    return bep.mlp(num_inputs=last.num_inputs, widths=(last.width,), num_classes=model.num_classes)
+    upper = tuple(layer for layer in model.layers if not isinstance(layer, bep.Convolution))
+    return bep.Model(upper if 0 < len(upper) < len(model.layers) else model.layers[-1:], model.num_classes)
 
 
 @dataclass(frozen=True)
 class RandomFeaturesLearner:
-    """Training of the last layer as a `bep_jax.training.learner.Learner`; its settings are `last_layer`'s `Limits`.
+    """Training of the upper layers as a `bep_jax.training.learner.Learner`; its settings are their `Limits`.
 
     Args:
       model: a `Model`.
@@ -88,28 +89,39 @@ class RandomFeaturesLearner:
     scale: float = 64.0
 
     @property
-    def _last(self) -> BinaryLearner:
-        return BinaryLearner(last_layer(self.model), self.scale)
+    def _upper(self) -> BinaryLearner:
+        return BinaryLearner(trained_part(self.model), self.scale)
+
+    @property
+    def _frozen(self) -> int:
+        """How many layers are."""
+        return len(self.model.layers) - len(self._upper.model.layers)
+
+    def _hidden(self, params: bep.Params) -> tuple[tuple[jax.Array, ...], tuple[jax.Array, ...]]:
+        """Matrices of the frozen layers, and of the others."""
+        number = len(self.model.matrix_shapes) - len(self._upper.model.matrix_shapes)
+        return params.hidden[:number], params.hidden[number:]
 
     def init(self, limits: bep.Limits, init_key: jax.Array, draw_key: jax.Array) -> tuple[bep.Params, Any]:
         params = self.model.init(init_key, self.scale)
-        return params, bep.optimizer(limits, draw_key).init(params.hidden[-1:])
+        return params, bep.optimizer(limits, draw_key).init(self._hidden(params)[1])
 
     def step(self, limits, params, opt_state, x, y, where):
         _, residuals = bep.forward(self.model, params, x)
-        features = residuals[-1].inputs[0].T  # [B, W]
-        last = params._replace(hidden=params.hidden[-1:])
-        last, opt_state, stats = bep.step(self._last.model, limits, last, opt_state, features, y, where)
-        return params._replace(hidden=params.hidden[:-1] + last.hidden), opt_state, stats
+        features = residuals[self._frozen].inputs[0].T  # [B, W]
+        frozen, trained = self._hidden(params)
+        upper = params._replace(hidden=trained)
+        upper, opt_state, stats = bep.step(self._upper.model, limits, upper, opt_state, features, y, where)
+        return params._replace(hidden=frozen + upper.hidden), opt_state, stats
 
     def predict(self, params: bep.Params, x: jax.Array) -> jax.Array:
         return BinaryLearner(self.model).predict(params, x)
 
     def metrics(self, limits: bep.Limits, totals: bep.Stats, num_samples: int) -> dict[str, np.ndarray]:
-        return self._last.metrics(limits, totals, num_samples)
+        return self._upper.metrics(limits, totals, num_samples)
 
     def after_epoch(self, opt_state: Any, metrics: dict[str, np.ndarray]) -> Any:
-        return self._last.after_epoch(opt_state, metrics)
+        return self._upper.after_epoch(opt_state, metrics)
 
     def grow(self, limits: bep.Limits, stalled: np.ndarray) -> bep.Limits:
-        return self._last.grow(limits, stalled)
+        return self._upper.grow(limits, stalled)

@@ -79,7 +79,9 @@ class Compare:
             choices = ", ".join(methods.TITLES)
             raise ValueError(f"compare: --methods takes {choices}; got {' '.join(wrong) or 'none'}.")
         if not set(names) <= set(known):
-            raise ValueError("compare: the local rule has no recurrent form; leave it out of --methods.")
+            raise ValueError(
+                "compare: the local rule has no recurrent form and none with convolutions; leave it out of --methods."
+            )
         if "random-features" in names and plan.kind == "mlp" and len(plan.widths) < 2:
             raise ValueError("compare: random-features wants at least two layers: the last one is trained.")
         if not min(self.learning_rates, default=0) > 0 or self.tune_epochs < 1:
@@ -211,7 +213,7 @@ def _one_seed(data: Dataset) -> Dataset:
 
 def _bits_a_weight(model: Model, method: str) -> float:
     """What inference needs, over the weights: one bit each, and with batch normalisation two floats a neuron."""
-    classifier = model.num_classes * model.widths[-1]
+    classifier = model.num_classes * model.num_outputs
     weights = sum(neurons * fan_in for neurons, fan_in in model.matrix_shapes) + classifier
     norms = 2 * 32 * (sum(model.widths) + model.num_classes) if method == "qat-batchnorm" else 0
     return (weights + norms) / weights

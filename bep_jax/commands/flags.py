@@ -63,15 +63,22 @@ class Network:
     """What learns it."""
 
     model: Annotated[
-        Literal["mlp", "rnn"] | None,
+        Literal["mlp", "conv", "rnn"] | None,
         arg(
-            metavar="{mlp,rnn}",
+            metavar="{mlp,conv,rnn}",
             help_behavior_hint="(default: series what validation samples say, images with --window rnn, others mlp)",
         ),
     ] = None
-    """Multilayer perceptron, which reads all time steps at once, or recurrent network, one after the other."""
+    """Multilayer perceptron, which reads all pixels or time steps at once, the same with convolutions below, or
+    recurrent network, which reads one step after the other."""
     widths: Annotated[tuple[int, ...] | None, arg(metavar="N [N ...]", help_behavior_hint="(default: 525 525)")] = None
-    """mlp: neurons of each layer."""
+    """mlp: neurons of each layer; conv: of each dense layer."""
+    filters: Annotated[
+        tuple[str, ...] | None,
+        arg(metavar="N,PATCH,STRIDE [...]", help_behavior_hint="(default: 64 by the size of images or series)"),
+    ] = None
+    """conv: for each convolution its channels out, patch and stride in pixels or steps, and if need be its padding,
+    such as 64,7,3 or 64,5,2,2."""
     state_width: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 1035)")] = None
     """rnn: neurons of the state."""
     output_width: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the state's width)")] = None
@@ -106,6 +113,8 @@ class RuleFlags:
         ),
     ] = None
     """γ, one for all layers or one a layer: of so many neurons at most one learns per sample. Must divide the width."""
+    band: Annotated[float, arg(metavar="B")] = 0.5
+    """conv: filters learn at positions where their |sum| is below B times the square root of a patch's bits."""
     reinforcement: Annotated[float, arg(metavar="P")] = 0.5
     """p_r in [0, 1]: how often a weight is pushed away from zero."""
     hidden_bits: Annotated[int | None, arg(metavar="BITS", help_behavior_hint="(default: 16)")] = None

@@ -12,9 +12,9 @@ from bep_jax.data.datasets import Dataset
 from bep_jax.data.encode import Composition, Encoder, Thermometer
 from bep_jax.learning.laws import initial_scale
 from bep_jax.learning.rule import Rule, thresholds
-from bep_jax.network.model import Model, check_scale, mlp, rnn
+from bep_jax.network.model import Model, check_scale, conv, mlp, rnn
 
-Kind = Literal["mlp", "rnn"]
+Kind = Literal["mlp", "conv", "rnn"]
 _SERIES = "ucr/"
 _ROWS = {"mnist": 28, "fashion-mnist": 28, "digits": 8}  # of an image: one a time step unless --window says otherwise
 _RECURRENT = ("horizon", "patterns", "gated_update")  # flags that `rnn` takes by the same names
@@ -32,6 +32,7 @@ class Plan:
     widths: tuple[int, ...]
     rule: Rule
     scale: float | None
+    filters: tuple[tuple[int, ...], ...] | None  # of convolutions; None for the usual
     recurrent_options: dict[str, Any]
     data_seed: int | tuple[int, ...]
     load_options: dict[str, Any]
@@ -48,7 +49,10 @@ class Plan:
     @property
     def layers(self) -> tuple[str, ...]:
         """A name for each."""
-        return ("state", "output") if self.kind == "rnn" else tuple(f"layer {i + 1}" for i in range(len(self.widths)))
+        if self.kind == "rnn":
+            return "state", "output"
+        number = len(self.widths) + (len(self.filters or (None,)) if self.kind == "conv" else 0)
+        return tuple(f"layer {i + 1}" for i in range(number))
 
     @property
     def _name(self) -> str:
@@ -61,6 +65,16 @@ class Plan:
     def model(self, data: Dataset) -> Model:
         if self.kind == "mlp":
             return mlp(num_inputs=data.num_inputs, widths=self.widths, num_classes=data.num_classes)
+        if self.kind == "conv":
+            if data.image_shape is None:
+                raise ValueError(f"train: {self.dataset!r} has no pixels or time steps for --model conv.")
+            return conv(
+                image_shape=data.image_shape,
+                channels=data.num_inputs // math.prod(data.image_shape),
+                filters=self.filters,
+                widths=self.widths,
+                num_classes=data.num_classes,
+            )
         state, output = self.widths
         return rnn(
             num_inputs=data.num_inputs,
@@ -98,6 +112,7 @@ class Plan:
             **{name: value for name, value in self.load_options.items() if name not in ("data_dir", "encoder")},
             "model": self.kind,
             "widths": self.widths,
+            "filters": self.filters,
             **self.recurrent_options,
             **{field.name: getattr(self.rule, field.name) for field in dataclasses.fields(self.rule)},
             **dataclasses.asdict(training),
@@ -150,6 +165,8 @@ def kinds(data: Data, network: Network) -> tuple[Kind, ...]:
     """The networks that these flags may mean; validation samples decide between several."""
     if network.model is not None:
         return (network.model,)
+    if network.filters is not None:
+        return ("conv",)
     if not data.dataset.startswith(_SERIES):
         return ("mlp",) if data.window is None else ("rnn",)
     if network.widths is not None:
@@ -173,13 +190,15 @@ def make_plan(data: Data, network: Network, flags: RuleFlags, training: Training
             raise ValueError(f"train: {data.dataset!r} has no time axis for --model rnn.")
         window = rows
     widths = _widths(network, kind)
+    filters = _filters(network, kind)
     expand = data.expand if data.expand is not None else (widths[0] if series and kind == "rnn" else 0)
     rule = Rule(
         margin=(1.0 if data.dataset == "random-prototypes" else 0.5) if flags.margin is None else flags.margin,
         gate=flags.gate,
-        group_size=None if flags.group_size is None else _group_size(flags.group_size, widths),
+        group_size=None if flags.group_size is None else _group_size(flags.group_size, widths, kind, filters),
         reinforcement=flags.reinforcement,
         bits=16 if flags.hidden_bits is None else flags.hidden_bits,
+        band=flags.band,
     )
     if training.scale is not None and not (training.scale > 0 and math.isfinite(training.scale)):
         raise ValueError(f"train: --scale must be positive and finite, got {training.scale}.")
@@ -191,18 +210,20 @@ def make_plan(data: Data, network: Network, flags: RuleFlags, training: Training
         "window": window,
         "num_bits": data.input_bits,
         "width": expand or None,
-        "whole": kind == "mlp",
+        "whole": "tied" if kind == "conv" else kind == "mlp",
         "fold": data.fold,
         "folds": data.folds,
         "label": data.label,
         "test": data.test,
         "test_fraction": data.test_fraction,
     }
-    if rows is not None and kind == "mlp" and data.input_bits is None:
+    if rows is not None and kind != "rnn" and data.input_bits is None:
         options["encoder"] = images.fit_grey
     data_seed = draws if data.dataset == "random-prototypes" else training.seed
     recurrent = {name: getattr(network, name) for name in _RECURRENT}
-    return Plan(data.dataset, kind, widths, rule, training.scale, recurrent, data_seed, options, training.batch_size)
+    return Plan(
+        data.dataset, kind, widths, rule, training.scale, filters, recurrent, data_seed, options, training.batch_size
+    )
 
 
 def _check_numbers(training: Training) -> None:
@@ -223,13 +244,30 @@ def _check_numbers(training: Training) -> None:
         raise ValueError(f"train: --seed must be below 2**31, got {training.seed}.")
 
 
+def _filters(network: Network, kind: str) -> tuple[tuple[int, ...], ...] | None:
+    if network.filters is None:
+        return None
+    if kind != "conv":
+        raise ValueError(f"train: --filters is not for {kind}; choose --model conv.")
+    try:
+        filters = tuple(tuple(int(number) for number in one.split(",")) for one in network.filters)
+        if not filters or {len(one) for one in filters} - {3, 4}:
+            raise ValueError
+    except ValueError:
+        raise ValueError(
+            f"train: --filters wants channels,patch,stride or with padding, such as 64,7,3, got "
+            f"{' '.join(network.filters)}."
+        ) from None
+    return filters
+
+
 def _widths(network: Network, kind: str) -> tuple[int, ...]:
     foreign = ("widths",) if kind == "rnn" else _OF_RNN
     for name in foreign:
         if getattr(network, name) not in (None, False):
             instead = "--state-width and --output-width" if kind == "rnn" else "--widths"
             raise ValueError(f"train: {_flag(name)} is not for {kind}; use {instead}, or another --model.")
-    if kind == "mlp":
+    if kind != "rnn":
         widths = _WIDTHS if network.widths is None else network.widths
     else:
         state = _STATE_WIDTH if network.state_width is None else network.state_width
@@ -239,7 +277,8 @@ def _widths(network: Network, kind: str) -> tuple[int, ...]:
     return widths
 
 
-def _group_size(sizes: tuple[int, ...], widths: tuple[int, ...]) -> int | tuple[int, ...]:
+def _group_size(sizes: tuple[int, ...], widths: tuple[int, ...], kind: Kind, filters: Any) -> int | tuple[int, ...]:
+    """Of all layers; convolutions, which learn by band, have none."""
     if len(sizes) not in (1, len(widths)):
         raise ValueError(f"train: --group-size takes one value or {len(widths)}, one a layer; got {len(sizes)}.")
     for width, size in zip(widths, sizes * len(widths) if len(sizes) == 1 else sizes, strict=True):
@@ -248,7 +287,9 @@ def _group_size(sizes: tuple[int, ...], widths: tuple[int, ...]) -> int | tuple[
             raise ValueError(
                 f"train: --group-size {size} does not divide the width {width}; its divisors are {divisors}."
             )
-    return sizes[0] if len(sizes) == 1 else sizes
+    if len(sizes) == 1:
+        return sizes[0]
+    return (1,) * len(filters or (None,)) * (kind == "conv") + sizes
 
 
 def _flag(name: str) -> str:

@@ -5,7 +5,7 @@ Axis letters: n samples, T time, F features, S seeds, W = ceil(num_inputs / 32) 
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import jax
 import numpy as np
@@ -42,6 +42,7 @@ class Dataset:
       classes: the C names of the classes.
       columns: of a table, what its columns are; None where features have no names.
       num_steps: of series and slices, T, also where a sample holds all steps (``whole=True``).
+      image_shape: of images (rows, columns), of series whose samples hold all steps (T,): what `bep_jax.conv` wants.
       notes: what was decided while reading, a line each, such as what was taken for names; commands print them.
     """
 
@@ -56,6 +57,7 @@ class Dataset:
     columns: Columns | None = None
     notes: tuple[str, ...] = ()
     num_steps: int | None = None
+    image_shape: tuple[int, ...] | None = None
 
     @property
     def num_seeds(self) -> int | None:
@@ -77,6 +79,7 @@ class Parts(NamedTuple):
     num_bits: int | None = None
     columns: Columns | None = None
     notes: tuple[str, ...] = ()
+    image_shape: tuple[int, ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +90,7 @@ class Options:
     raw: bool = False
     num_bits: int | None = None
     width: int | None = None
-    whole: bool = False
+    whole: bool | Literal["tied"] = False
 
     def check(self, who: str) -> None:
         """Raises ValueError where two arguments contradict each other."""
@@ -95,6 +98,8 @@ class Options:
             raise TypeError(f"{who}: raw must be True or False, got {self.raw!r}.")
         if self.raw and (self.encoder is not None or self.num_bits is not None or self.width is not None):
             raise ValueError(f"{who}: raw=True does not encode; leave out encoder, num_bits and width.")
+        if self.whole not in (False, True, "tied"):
+            raise ValueError(f'{who}: whole must be a bool or "tied", got {self.whole!r}.')
         if self.encoder is not None and self.num_bits is not None:
             raise ValueError(f"{who}: give encoder or num_bits, not both.")
         for name in ("num_bits", "width"):
@@ -110,7 +115,11 @@ def encoded(parts: Parts, options: Options, usual: Usual, seed: int) -> Dataset:
     """Encodes both parts: by the encoder of ``options``, else by the ``usual`` one, then the expansion."""
     encoder: Encoder | None = None
     num_steps = parts.train_x.shape[1] if parts.train_x.ndim == 3 else None
+    image_shape = parts.image_shape
     if options.whole and num_steps is not None:
+        image_shape = (num_steps,)
+        if options.whole == "tied":
+            usual = _tied(usual, num_steps)
         train_x, test_x = (x.reshape(x.shape[0], -1) for x in (parts.train_x, parts.test_x))
         parts = parts._replace(train_x=train_x, test_x=test_x)
     num_inputs = parts.train_x.shape[-1] if parts.num_bits is None else parts.num_bits
@@ -144,7 +153,20 @@ def encoded(parts: Parts, options: Options, usual: Usual, seed: int) -> Dataset:
         parts.columns,
         parts.notes,
         num_steps,
+        image_shape if options.width is None else None,
     )
+
+
+def _tied(usual: Usual, num_steps: int) -> Usual:
+    """The usual encoder with thresholds that all time steps share, as convolutions share weights: fits ``[n, T F]``."""
+
+    def fit(train_x: np.ndarray, num_bits: int | None) -> Encoder:
+        one = usual(train_x.reshape(train_x.shape[0], num_steps, -1), num_bits)
+        assert isinstance(one, Thermometer)
+        counts = None if one.counts is None else np.tile(one.counts, num_steps)
+        return Thermometer(np.tile(one.thresholds, (num_steps, 1)), counts)
+
+    return fit
 
 
 def stacked(sets: Sequence[Dataset], copies: int) -> Dataset:

@@ -9,7 +9,7 @@ Names: ``random-prototypes`` (needs nothing), ``mnist``, ``fashion-mnist`` (idx 
 import difflib
 import os
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -37,7 +37,7 @@ def load(
     window: int | None = None,
     num_bits: int | None = None,
     width: int | None = None,
-    whole: bool = False,
+    whole: bool | Literal["tied"] = False,
     fold: int | None = None,
     folds: int = 3,
     num_inputs: int | None = None,
@@ -69,7 +69,8 @@ def load(
       num_bits: a thermometer of so many bits per feature at most; for images, levels that all pixels share.
       width: expand the bits to so many by a random ±1 matrix; by default they are not expanded.
       whole: series and slices: all steps as the features of one sample, ``[n, T F]``, for a network without a time
-        axis; every feature of every step has thresholds of its own, as many as those of a table.
+        axis; every feature of every step has thresholds of its own, as many as those of a table. "tied": thresholds
+        shared by all steps, as for ``[n, T, F]``: what `bep_jax.conv` wants.
       fold: "ucr/..." and "digits": the test part is this fold (from 0) of all samples, stratified. By default the
         archive's own split, and for "digits" one of five folds.
       folds: how many folds there are.

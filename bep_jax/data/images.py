@@ -55,11 +55,11 @@ def load_idx(name: str, split: str, data_dir: str | os.PathLike | None) -> Parts
     train_x, train_y = _read_pair(paths["train_x"], paths["train_y"])
     if split == "official":
         test_x, test_y = _read_pair(paths["test_x"], paths["test_y"])
-        return Parts(train_x, train_y, test_x, test_y, classes)
+        return Parts(train_x, train_y, test_x, test_y, classes, image_shape=(_SIDE, _SIDE))
     if len(train_y) != _TRAINING:
         raise ValueError(f"load: split='paper' cuts {_TRAINING} images, {paths['train_x']} holds {len(train_y)}.")
     train, test = slice(None, _PAPER_TRAIN), slice(-_PAPER_TEST, None)
-    return Parts(train_x[train], train_y[train], train_x[test], train_y[test], classes)
+    return Parts(train_x[train], train_y[train], train_x[test], train_y[test], classes, image_shape=(_SIDE, _SIDE))
 
 
 def load_digits() -> tuple[np.ndarray, np.ndarray]:
@@ -76,7 +76,7 @@ def split_digits(x: np.ndarray, y: np.ndarray, fold: int | None, folds: int, see
     """One stratified fold is the test part; without ``fold``, a fifth of the images."""
     assigned = assign_folds(y, folds if fold is not None else 5, seed)
     test = assigned == (fold or 0)
-    return Parts(x[~test], y[~test], x[test], y[test], _DIGITS)
+    return Parts(x[~test], y[~test], x[test], y[test], _DIGITS, image_shape=(8, 8))
 
 
 def slices(parts: Parts, window: int) -> Parts:
@@ -87,6 +87,7 @@ def slices(parts: Parts, window: int) -> Parts:
     return parts._replace(
         train_x=parts.train_x.reshape(-1, window, pixels // window),
         test_x=parts.test_x.reshape(-1, window, pixels // window),
+        image_shape=None,
     )
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from bep_jax.kernels.checks import check_count
 from bep_jax.network.frames import equiangular_frame
-from bep_jax.network.layers.convolution import Convolution
+from bep_jax.network.layers.convolution import Convolution, usual_filters
 from bep_jax.network.layers.dense import Dense
 from bep_jax.network.layers.layer import Layer
 from bep_jax.network.layers.recurrent import Recurrent
@@ -159,7 +159,7 @@ def conv(
     *,
     image_shape: Sequence[int],
     channels: int = 1,
-    filters: Sequence[Sequence[int | Sequence[int]]] = ((64, 7, 3),),
+    filters: Sequence[Sequence[int | Sequence[int]]] | None = None,
     widths: Sequence[int] = (525, 525),
     num_classes: int,
     learns: str = "band",
@@ -174,7 +174,8 @@ def conv(
       image_shape: (rows, columns) of an image, or (time steps,) of a series; more axes work, too.
       channels: bits of a pixel or time step.
       filters: for each convolution (channels out, patch, stride) or (channels out, patch, stride, padding), in pixels;
-        a number counts along every axis, a tuple has one for each. Padding is -1.
+        a number counts along every axis, a tuple has one for each. Padding is -1. None: one by the size of the image,
+        (64, 7, 3) for 28 × 28; for a series, patches of a sixth of it, at most 15 steps.
       widths: neurons of each dense layer after them; may be empty.
       num_classes: C >= 2.
       learns: how convolutions learn: by "band", every neuron near its flip, position by position (see `Rule`); by
@@ -196,8 +197,10 @@ def conv(
     """
     shape = tuple(check_count(n, "every entry of image_shape", "conv") for n in image_shape)
     channels = check_count(channels, "channels", "conv")
-    if not shape or len(filters) == 0:
-        raise ValueError(f"conv: wanted an image_shape and filters, got {tuple(image_shape)} and {tuple(filters)}.")
+    if filters is None and shape:
+        filters = usual_filters(shape)
+    if not shape or not filters:
+        raise ValueError(f"conv: wanted an image_shape and filters, got {tuple(image_shape)} and {filters}.")
     layers: list[Layer] = []
     for one in filters:
         if not isinstance(one, Sequence) or len(one) not in (3, 4):

@@ -40,6 +40,7 @@ class Row(NamedTuple):
     training_bytes: int
     operations: Operations  # of a time step where `each_step`, else of a sample
     each_step: bool
+    positions: int = 1  # M, how often a sample uses it, or a time step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,7 +182,8 @@ def summary(model: Model) -> Summary:
         for name, shape, backward in zip(
             layer.matrix_names, layer.matrix_shapes, layer.back_projects(i > 0), strict=True
         ):
-            rows.append(_row(name or place, shape, times, backward=backward, each_step=layer.over_time))
+            name = name or (place if times == 1 else f"{place}, {times} positions")
+            rows.append(_row(name, shape, times, backward=backward, each_step=layer.over_time))
     rows.append(_row("classifier", (model.num_classes, model.num_outputs), fixed=True))
     return Summary(tuple(rows), model.layers[0].horizon)
 
@@ -200,7 +202,7 @@ def _row(
     once = weights * times
     operations = Operations(once, once if backward else 0, 0 if fixed else once)
     octets = (weights + 7) // 8, (training_bits + 7) // 8
-    return Row(name, shape, weights, weights, octets[0], training_bits, octets[1], operations, each_step)
+    return Row(name, shape, weights, weights, octets[0], training_bits, octets[1], operations, each_step, times)
 
 
 def _total(operations: Iterable[Operations]) -> Operations:

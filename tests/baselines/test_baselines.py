@@ -51,12 +51,25 @@ def test_local_rule_draws_its_own_classifiers():
     assert (np.asarray(one) != np.asarray(other)).any()
 
 
+def test_random_features_freeze_convolutions_and_train_all_dense_layers():
+    model = bep.conv(image_shape=(8, 5), filters=((7, 3, 1),), widths=(15, 30), num_classes=3)
+    rule = bep.Rule(margin=0.25, gate=0.3, group_size=(5, 6))
+    learner = random_features.RandomFeaturesLearner(model)
+    limits = bep.thresholds(random_features.trained_part(model), rule)
+    params, state = learner.init(limits, *KEYS)
+    data = make_data(MLP)
+    step = jax.jit(learner.step)
+    new, _, _ = step(limits, params, state, data.train_x[:9], data.train_y[:9], jnp.ones(9, bool))
+    changed = [bool((a != b).any()) for a, b in zip(params.hidden, new.hidden, strict=True)]
+    assert changed == [False, True, True]
+
+
 @pytest.mark.parametrize("model", [MLP, RNN], ids=["mlp", "rnn"])
 def test_random_features_train_the_last_layer_alone(model):
     data = make_data(model)
     result = random_features.fit(model, RULE, data, **OPTIONS)
     learner = random_features.RandomFeaturesLearner(model)
-    limits = bep.thresholds(random_features.last_layer(model), RULE)
+    limits = bep.thresholds(random_features.trained_part(model), RULE)
     for row, seed in enumerate(OPTIONS["seeds"]):
         state_key, _ = jax.random.split(jax.random.fold_in(jax.random.key(0), seed))
         init_key, draw_key, _ = jax.random.split(state_key, 3)

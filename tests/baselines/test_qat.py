@@ -15,6 +15,7 @@ from bep_jax.baselines import qat
 
 MLP = bep.mlp(num_inputs=33, widths=(15, 31), num_classes=3)
 RNN = bep.rnn(num_inputs=5, state_width=15, output_width=31, num_classes=3)
+CONV = bep.conv(image_shape=(4, 5), channels=2, filters=((7, (3, 2), (1, 2), (1, 0)),), widths=(15,), num_classes=3)
 STEPS = 4
 # One program instead of an operation at a time: it is also much faster. Optimised, as users run it: these are floats,
 # whose rounding, and with it the sign of a sum near 0, is the compiler's to choose.
@@ -23,6 +24,7 @@ step = jit(qat.step, static_argnums=(0, 1))
 SGD = optax.sgd(1.0)
 KINDS = [(MLP, False), (MLP, True), (RNN, False), (RNN, True)]
 KIND_NAMES = ["mlp", "mlp-norm", "rnn", "rnn-norm"]
+WITH_CONV, WITH_CONV_NAMES = [*KINDS, (CONV, True)], [*KIND_NAMES, "conv-norm"]
 
 
 def make(model, batch_norm, key=0):
@@ -88,6 +90,11 @@ def reference(model, variables, x):
         a = np.ones((x.shape[0], model.widths[0]))
         for t in range(x.shape[1]):
             a = np.where(x[:, t] @ wx.T + a @ ws.T >= 0, 1.0, -1.0)
+    elif isinstance(model.layers[0], bep.Convolution):
+        w, *rest = weights
+        layer = model.layers[0]
+        cut = cases.reference.conv_patches(x, *cases.convolution(layer)[:5])
+        a = np.where(cut @ w.T >= 0, 1.0, -1.0).reshape(x.shape[0], -1)
     else:
         a, rest = x, weights
     for w in rest[:-1]:
@@ -95,7 +102,7 @@ def reference(model, variables, x):
     return a @ rest[-1].T / np.sqrt(model.widths[-1])
 
 
-@pytest.mark.parametrize("model", [MLP, RNN], ids=["mlp", "rnn"])
+@pytest.mark.parametrize("model", [MLP, RNN, CONV], ids=["mlp", "rnn", "conv"])
 @pytest.mark.parametrize("scaled", [True, False])
 def test_logits_match_numpy(model, scaled):
     variables = qat.init(jax.random.key(3), model, scaled=scaled)
@@ -145,7 +152,7 @@ def test_step_keeps_structure_and_clips(model, batch_norm):
     chex.assert_tree_all_finite(state[0])
 
 
-@pytest.mark.parametrize(("model", "batch_norm"), KINDS, ids=KIND_NAMES)
+@pytest.mark.parametrize(("model", "batch_norm"), WITH_CONV, ids=WITH_CONV_NAMES)
 def test_where_is_the_smaller_batch(model, batch_norm):
     variables, (x, y) = make(model, batch_norm), data(model)
     change, _, *masked = gradients(model, variables, x, y, jnp.arange(7) < 5)

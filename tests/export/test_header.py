@@ -106,7 +106,7 @@ def random_params(model):
     """Params without a compilation."""
     rng = np.random.default_rng(4)
     hidden = tuple(rng.integers(-9, 9, shape).astype(np.int16) for shape in model.matrix_shapes)
-    return bep.Params(hidden, encode.pack_host(rng.random((model.num_classes, model.widths[-1])) < 0.5))
+    return bep.Params(hidden, encode.pack_host(rng.random((model.num_classes, model.num_outputs)) < 0.5))
 
 
 def random_words(rng, shape, num_bits):
@@ -148,6 +148,22 @@ def test_odd_sizes_of_packed_words(tmp_path, num_inputs, widths, num_classes):
     rng = np.random.default_rng(0)
     model = bep.mlp(num_inputs=num_inputs, widths=widths, num_classes=num_classes)
     assert_same(tmp_path, model, random_params(model), None, random_words(rng, (33,), num_inputs))
+
+
+@needs_gcc
+@pytest.mark.parametrize(
+    ("shape", "channels", "filters", "widths"),
+    [
+        ((13,), 3, ((31, 5, 2, 1),), (15,)),
+        ((7, 9), 5, ((33, (3, 2), (2, 1), (1, 0)), (64, 2, 1)), (9,)),
+        ((4, 5, 3), 32, ((7, (2, 3, 2), 1, (1, 2, 1)),), ()),
+    ],
+)
+def test_convolutions(tmp_path, shape, channels, filters, widths):
+    model = bep.conv(image_shape=shape, channels=channels, filters=filters, widths=widths, num_classes=3)
+    assert_same(
+        tmp_path, model, random_params(model), None, random_words(np.random.default_rng(5), (9,), model.num_inputs)
+    )
 
 
 @needs_gcc

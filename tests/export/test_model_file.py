@@ -23,7 +23,10 @@ MLP = bep.mlp(num_inputs=33, widths=(5, 63), num_classes=3)
 RNN = bep.rnn(num_inputs=7, state_width=31, output_width=33, num_classes=2, horizon=4, patterns=5, gated_update=True)
 
 
-@pytest.mark.parametrize("model", [MLP, RNN, bep.mlp(num_inputs=1, widths=(1,), num_classes=2)])
+CONV = bep.conv(image_shape=(5, 4), channels=2, filters=((3, (2, 1), 1, (1, 0)),), widths=(5,), num_classes=3)
+
+
+@pytest.mark.parametrize("model", [MLP, RNN, CONV, bep.mlp(num_inputs=1, widths=(1,), num_classes=2)])
 @pytest.mark.parametrize("lead", [(), (1,), (3,)])
 @pytest.mark.parametrize("hidden", [False, True])
 def test_round_trip(model, lead, hidden, tmp_path):
@@ -211,6 +214,17 @@ def test_a_whole_file_of_nonsense_is_refused(content, changes, tmp_path):
     bep.load(tmp_path / "net")
     (tmp_path / "net").write_bytes(forged(content, **changes))
     with pytest.raises(ValueError, match=r"load: .*is whole, but holds no network"):
+        bep.load(tmp_path / "net")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"patch": [0, 1]}, {"patch": [9, 9]}, {"patch": "ab"}, {"padding": [-1, 0]}, {"learns": "best"}]
+)
+def test_a_convolution_of_nonsense_is_refused(changes, tmp_path):
+    content = model_file.to_bytes(CONV, draw(CONV))
+    layer, *rest = about(content)["about"]["layers"]
+    (tmp_path / "net").write_bytes(forged(content, layers=[layer | changes, *rest]))
+    with pytest.raises(ValueError, match="is whole, but holds no network"):
         bep.load(tmp_path / "net")
 
 

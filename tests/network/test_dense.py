@@ -47,6 +47,13 @@ def test_gate_is_open_up_to_its_threshold(threshold):
         np.testing.assert_array_equal(got, _words_first(np.abs(z) <= threshold))
 
 
+@pytest.mark.parametrize("width", [0, 1, 4, 19, 2**31 - 1])
+def test_the_band_is_open_below_its_width(width):
+    z, active = np.arange(-20, 20)[None, :].repeat(2, axis=0), np.array([True, False])
+    got = dense.band(jnp.asarray(z.T, jnp.int32), jnp.asarray(active), jnp.int32(width))
+    np.testing.assert_array_equal(got, _words_first((np.abs(z) < width) & active[:, None]))
+
+
 def test_gate_and_stability_at_the_ends_of_int16():
     z = np.array([[32767, -32767, -32768]])
     kept = jnp.asarray(z.T, jnp.int16)

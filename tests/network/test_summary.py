@@ -1,5 +1,7 @@
 """What a network costs: counted again by hand, and on disk."""
 
+import re
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -15,13 +17,14 @@ MODELS = [
     bep.mlp(num_inputs=33, widths=(5, 63, 31), num_classes=3),
     bep.mlp(num_inputs=1, widths=(1,), num_classes=2),
     bep.rnn(num_inputs=7, state_width=31, output_width=33, num_classes=2, horizon=4),
+    bep.conv(image_shape=(9, 8), channels=3, filters=((5, 3, 2), (7, 2, 1)), widths=(), num_classes=3),
 ]
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_bytes_are_those_on_disk(model):
     hidden = tuple(jnp.ones(shape, jnp.int16) for shape in model.matrix_shapes)
-    words = -(-model.widths[-1] // 32)
+    words = -(-model.num_outputs // 32)
     params = Params(hidden, jnp.zeros((model.num_classes, words), jnp.uint32))
     summary = bep.summary(model)
     for kept, wanted, field in (
@@ -39,7 +42,7 @@ def test_bytes_are_those_on_disk(model):
 @pytest.mark.parametrize("model", MODELS)
 def test_rows_and_totals(model):
     summary = bep.summary(model)
-    shapes = [*model.matrix_shapes, (model.num_classes, model.widths[-1])]
+    shapes = [*model.matrix_shapes, (model.num_classes, model.num_outputs)]
     assert [row.shape for row in summary.rows] == shapes
     assert [row.weights for row in summary.rows] == [np.prod(shape) for shape in shapes]
     assert all(row.inference_bits == row.weights for row in summary.rows)
@@ -55,6 +58,13 @@ def test_operations_of_an_mlp():
     summary = bep.summary(bep.mlp(num_inputs=7, widths=(5, 3), num_classes=2))
     assert [row.operations for row in summary.rows] == [(35, 0, 35), (15, 15, 15), (6, 0, 0)]
     assert summary.operations() == Operations(56, 15, 50)
+
+
+def test_operations_of_convolutions():
+    summary = bep.summary(MODELS[-1])  # 4 × 3 positions of 27 bits, then 3 × 2 of 20
+    assert [row.operations for row in summary.rows] == [(1620, 0, 1620), (840, 840, 840), (126, 0, 0)]
+    assert [row.positions for row in summary.rows] == [12, 6, 1]
+    assert re.search(r"layer 1, 12 positions +5×27", str(summary))
 
 
 @pytest.mark.parametrize("horizon", [None, 1, 2, 9])

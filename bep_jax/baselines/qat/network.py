@@ -11,6 +11,7 @@ What the literature leaves open is settled so:
   normalises its whole pre-activation at every time step, with gain and shift shared by all steps and statistics of
   each step's own (Cooijmans et al. 2017), so a batch-normalised cell is tied to one sequence length.
 - Latent weights start Glorot-uniform.
+- A convolution is normalised by channel, with statistics over batch and positions; what lies outside its image is -1.
 
 Speed: weights ``[N, K]`` times activations with the batch last is the fastest form of the dense layers on CPU; in the
 recurrent cell, the batch comes first, all input projections are one product, and so is the gradient of the recurrent
@@ -28,6 +29,7 @@ from jax import lax
 
 from bep_jax.kernels import bits
 from bep_jax.learning.chain import check_model, check_words
+from bep_jax.network.layers.convolution import Convolution
 from bep_jax.network.model import Model
 
 _EPSILON = 1e-5
@@ -88,7 +90,7 @@ def init(
       [(4, 6), (2, 4)]
     """
     check_model("init", model)
-    shapes = (*model.matrix_shapes, (model.num_classes, model.widths[-1]))
+    shapes = (*model.matrix_shapes, (model.num_classes, model.num_outputs))
     latent = []
     for layer_key, (neurons, fan_in) in zip(jax.random.split(key, len(shapes)), shapes, strict=True):
         limit = min(1.0, math.sqrt(6 / (neurons + fan_in)))
@@ -103,7 +105,7 @@ def init(
             statistics.append(Statistics(jnp.zeros(shape, jnp.float32), jnp.ones(shape, jnp.float32)))
     fan_ins = [sum(k for _, k in matrices) for matrices in model.split(model.matrix_shapes)]
     scales = [jnp.float32(1 / math.sqrt(k) if scaled else 1) for k in fan_ins]
-    scales.append(jnp.float32(1 / math.sqrt(model.widths[-1])))
+    scales.append(jnp.float32(1 / math.sqrt(model.num_outputs)))
     return Variables(Trained(tuple(latent), tuple(norms)), tuple(statistics), tuple(scales))
 
 
@@ -163,14 +165,33 @@ def forward(
     else:
         activations = _floats(x, model.num_inputs).T
     for i, weights in enumerate(rest, start):
-        z = (weights @ activations) * variables.scales[i]
+        layer = None if i == depth - 1 else model.layers[i]
+        tied = isinstance(layer, Convolution)
+        z = _convolve(layer, weights, activations) if tied else weights @ activations  # [N, M * B]
+        z = z * variables.scales[i]
         statistics, norm = None, norms[i]
         if norm is not None:
-            normalised, statistics = _normalise(z.T, norm, frozen[i], where)
+            everywhere = jnp.tile(where, layer.positions()) if tied and where is not None else where
+            normalised, statistics = _normalise(z.T, norm, frozen[i], everywhere)
             z = normalised.T
-        activations = z if i == depth - 1 else sign(z)
+        activations = z if layer is None else sign(z)
+        if tied:  # position by position: [M * N, B]
+            activations = jnp.moveaxis(activations.reshape(layer.width, layer.positions(), -1), 0, 1)
+            activations = activations.reshape(layer.num_outputs, -1)
         seen.append(statistics)
     return activations, tuple(seen) if trained.norms else ()
+
+
+def _convolve(layer: Convolution, weights: jax.Array, activations: jax.Array) -> jax.Array:
+    """Pre-activations ``[N, M * B]`` at every patch of ``activations [K, B]``; -1 around the image."""
+    axes = len(layer.image_shape)
+    images = activations.T.reshape(-1, *layer.image_shape, layer.channels)
+    images = jnp.pad(images, [(0, 0), *((p, p) for p in layer.padding), (0, 0)], constant_values=-1.0)
+    kernel = jnp.moveaxis(weights.reshape(layer.width, *layer.patch, layer.channels), 0, -1)
+    letters = "XYZUVW"[:axes]
+    order = lax.conv_dimension_numbers(images.shape, kernel.shape, (f"N{letters}C", f"{letters}IO", f"N{letters}C"))
+    z = lax.conv_general_dilated(images, kernel, layer.stride, "VALID", dimension_numbers=order)
+    return jnp.moveaxis(z.reshape(images.shape[0], layer.positions(), layer.width), 0, 1).reshape(-1, layer.width).T
 
 
 @jax.custom_vjp
@@ -266,7 +287,7 @@ def _floats(words: jax.Array, num_bits: int) -> jax.Array:
 
 def check(who: str, model: Model, variables: Variables, x: jax.Array) -> None:
     check_model(who, model)
-    wanted = [*model.matrix_shapes, (model.num_classes, model.widths[-1])]
+    wanted = [*model.matrix_shapes, (model.num_classes, model.num_outputs)]
     got = [w.shape for w in variables.trained.latent]
     if got != wanted:
         raise ValueError(f"{who}: variables do not fit the model: wanted {wanted}, got {got}.")

@@ -33,6 +33,24 @@ static inline void @prefix@_copy(uint32_t *to, uint32_t at, const uint32_t *from
 """
 
 
+def usual_filters(image_shape: tuple[int, ...]) -> tuple[tuple[int, int, int], ...]:
+    """One convolution by the size of what it reads: 64 channels out, (patch, stride).
+
+    Images: patches of a quarter of the shorter side, a ninth of it apart. Series: patches of a sixth of T, at most 15
+    steps, a 40th of it apart.
+
+    Example:
+      >>> usual_filters((28, 28)), usual_filters((8, 8)), usual_filters((96,))
+      (((64, 7, 3),), ((64, 3, 1),), ((64, 15, 2),))
+    """
+    side = min(image_shape)
+    if len(image_shape) == 1:
+        patch, stride = min(15, side // 6), side // 40
+    else:
+        patch, stride = round(side / 4), round(side / 9)
+    return ((64, min(side, max(3, patch)), max(1, stride)),)
+
+
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Convolution(Layer):
