@@ -166,18 +166,18 @@ def forward(
         activations = _floats(x, model.num_inputs).T
     for i, weights in enumerate(rest, start):
         layer = None if i == depth - 1 else model.layers[i]
-        tied = isinstance(layer, Convolution)
-        z = _convolve(layer, weights, activations) if tied else weights @ activations  # [N, M * B]
+        tied = layer if isinstance(layer, Convolution) else None
+        z = weights @ activations if tied is None else _convolve(tied, weights, activations)  # [N, M * B]
         z = z * variables.scales[i]
         statistics, norm = None, norms[i]
         if norm is not None:
-            everywhere = jnp.tile(where, layer.positions()) if tied and where is not None else where
+            everywhere = where if tied is None or where is None else jnp.tile(where, tied.positions())
             normalised, statistics = _normalise(z.T, norm, frozen[i], everywhere)
             z = normalised.T
         activations = z if layer is None else sign(z)
-        if tied:  # position by position: [M * N, B]
-            activations = jnp.moveaxis(activations.reshape(layer.width, layer.positions(), -1), 0, 1)
-            activations = activations.reshape(layer.num_outputs, -1)
+        if tied is not None:  # position by position: [M * N, B]
+            activations = jnp.moveaxis(activations.reshape(tied.width, tied.positions(), -1), 0, 1)
+            activations = activations.reshape(tied.num_outputs, -1)
         seen.append(statistics)
     return activations, tuple(seen) if trained.norms else ()
 
