@@ -14,8 +14,10 @@ from sklearn.utils import check_random_state
 
 from bep_jax.data import encode
 from bep_jax.estimators import networks
+from bep_jax.estimators.bits import fit_exactly
 from bep_jax.estimators.networks import Networks, Settings
 from bep_jax.estimators.samples import held_out, padded, rounded_up, weighted
+from bep_jax.kernels.checks import check_count
 from bep_jax.network.model import Model, mlp, rnn
 
 _KINDS = ("dense", "recurrent")
@@ -120,7 +122,9 @@ class BEPTimeSeriesClassifier(BaseClassifier):
         self._steps = max(lengths) if len(lengths) == 1 else rounded_up(max(lengths), least=8)
         steps = _last_steps(X, self._steps)
         num_bits = usual_bits(steps.shape[1] * steps.shape[2]) if self.bits is None else self.bits
-        self.encoder_ = encode.fit_thermometer(steps, num_bits)
+        check_count(num_bits, "bits", type(self).__name__)
+        channels = steps.reshape(-1, steps.shape[2])
+        self.encoder_ = fit_exactly(channels, np.full(channels.shape[1], num_bits))
         validation = held_out(labels, self.validation_fraction, random)
         drawn = np.flatnonzero(~validation)
         drawn = drawn[weighted(labels[drawn], self.class_weight, self.classes_)]

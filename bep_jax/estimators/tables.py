@@ -17,8 +17,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from bep_jax.data import encode
 from bep_jax.estimators import networks
+from bep_jax.estimators.bits import fit_exactly, usual_counts
 from bep_jax.estimators.networks import Networks, Settings
 from bep_jax.estimators.samples import held_out, padded, weighted
+from bep_jax.kernels.checks import check_count
 from bep_jax.network.model import Model, mlp
 
 
@@ -204,8 +206,10 @@ class BEPClassifier(ClassifierMixin, BaseEstimator):
         return validate_data(self, X, y, reset=reset, ensure_all_finite="allow-nan")
 
     def _fitted_encoder(self, X: np.ndarray) -> encode.Encoder:
-        num_bits = usual_bits(X.shape[1]) if self.bits is None else self.bits
-        return encode.fit_thermometer(X, num_bits)
+        counts = usual_counts(X.shape[1])
+        if self.bits is not None:
+            counts = np.full(X.shape[1], check_count(self.bits, "bits", "BEPClassifier"))
+        return fit_exactly(X, counts)
 
     def _model(self) -> Model:
         return mlp(num_inputs=self.encoder_.num_bits, widths=tuple(self.widths), num_classes=len(self.classes_))
@@ -223,13 +227,3 @@ class BEPClassifier(ClassifierMixin, BaseEstimator):
         if self.networks_ is None:
             return np.zeros((len(X), 1), np.int64)
         return self.networks_.scores(self.encoder_(X))
-
-
-def usual_bits(num_features: int) -> int:
-    """Thermometer bits of a feature: ten, more where there are few features, fewer where there are many.
-
-    Example:
-      >>> [usual_bits(features) for features in (4, 30, 784, 20000)]
-      [64, 10, 5, 1]
-    """
-    return max(256 // num_features, min(10, max(1, 4096 // num_features)))

@@ -1,0 +1,52 @@
+"""Thermometers of a size that no fold of the data changes: programs are compiled for the number of bits, too.
+
+Axis letters: n samples, F features, b bits of a feature, K bits in all.
+"""
+
+import numpy as np
+
+from bep_jax.data import encode
+from bep_jax.kernels.bits import WORD_BITS
+
+_LEAST, _MOST = 256, 4096  # K, where features are few or many
+_USUAL = 10  # b
+
+
+def usual_counts(num_features: int) -> np.ndarray:
+    """Bits of each feature: ten, more where there are few features, fewer where there are many; whole words in all.
+
+    Example:
+      >>> usual_counts(5).tolist(), usual_counts(30).sum(), usual_counts(784).sum()
+      ([52, 51, 51, 51, 51], np.int64(320), np.int64(3936))
+    """
+    bits = max(_LEAST // num_features, min(_USUAL, max(1, _MOST // num_features)))
+    counts = np.full(num_features, bits)
+    counts[: -(bits * num_features) % WORD_BITS] += 1
+    return counts
+
+
+def fit_exactly(x: np.ndarray, counts: np.ndarray) -> encode.Thermometer:
+    """A thermometer with so many bits for each feature, whatever the values in these data.
+
+    A feature with fewer distinct values has its thresholds more than once, and a constant one never a set bit.
+
+    Args:
+      x: real numbers ``[n, F]``; NaN is a missing value.
+      counts: int ``[F]``, each at least 1.
+
+    Example:
+      >>> fit_exactly(np.array([[0.0, 7.0], [1.0, 7.0], [2.0, 7.0]]), np.array([4, 1])).thresholds[0]
+      array([0.5, 0.5, 1.5, 1.5])
+    """
+    varies = np.flatnonzero(np.fmin.reduce(x, axis=0) < np.fmax.reduce(x, axis=0))
+    dtype = x.dtype if x.dtype != bool else np.dtype(np.uint8)
+    never = np.inf if np.issubdtype(dtype, np.floating) else np.iinfo(dtype).max
+    thresholds = np.full((len(counts), counts.max()), never, dtype)
+    if varies.size:
+        fitted = encode.fit_thermometer(x[:, varies], int(counts.max()))
+        thresholds = thresholds.astype(fitted.thresholds.dtype)
+        for feature, row, used in zip(varies, fitted.thresholds, fitted.used, strict=True):
+            found, count = row[used], counts[feature]
+            places = (2 * np.arange(count) + 1) * len(found) // (2 * count)
+            thresholds[feature, :count] = found[places]
+    return encode.Thermometer(thresholds, counts)
