@@ -19,6 +19,10 @@ COMMANDS = {
     "accelerator": ("benchmarks.accelerator", "bits of a CPU, forms of the products and steps, where a GPU or TPU is"),
     "energy": ("benchmarks.energy", "energy of a sample, counted: operations and bytes at prices of the literature"),
     "device": ("benchmarks.device", "learning on an emulated microcontroller beside float32: instructions and bytes"),
+    "estimators": (
+        "benchmarks.estimators",
+        "the estimators with no settings beside a random forest and MiniRocket",
+    ),
     "compile": ("benchmarks.compilation", "how long training programs take to compile"),
 }
 

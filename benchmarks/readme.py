@@ -8,7 +8,7 @@ import pathlib
 import re
 
 ROOT = pathlib.Path(__file__).parent.parent
-TEXTS = ("README.md", "REPRODUCTION.md", "docs/results.md", "docs/speed.md")
+TEXTS = ("README.md", "REPRODUCTION.md", "docs/results.md", "docs/speed.md", "docs/howto/scikit_learn.md")
 _BLOCK = re.compile(r"<!-- (?P<path>\S+\.md)(?: (?P<number>\d+))? -->\n.*?<!-- end -->", flags=re.DOTALL)
 
 
