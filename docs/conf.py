@@ -22,6 +22,7 @@ exclude_patterns = ["notebooks/execute.py"]
 nitpicky = True
 nitpick_ignore_regex = [("py:obj", ".*")]  # the docstrings'; links in the pages say what they are
 default_role = "py:obj"  # `fit` in a docstring is a link where there is something to link to
+autodoc_mock_imports = ["aeon", "sklearn"]  # a gigabyte that the pages need not
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 autodoc_typehints = "none"  # shapes and dtypes say more, and the docstrings give them

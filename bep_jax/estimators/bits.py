@@ -1,6 +1,6 @@
 """Thermometers of a size that no fold of the data changes: programs are compiled for the number of bits, too.
 
-Axis letters: n samples, F features, b bits of a feature, K bits in all.
+Axis letters: n samples, F features, P pixels or time steps, b bits of a feature, K bits in all.
 """
 
 import numpy as np
@@ -50,3 +50,21 @@ def fit_exactly(x: np.ndarray, counts: np.ndarray) -> encode.Thermometer:
             places = (2 * np.arange(count) + 1) * len(found) // (2 * count)
             thresholds[feature, :count] = found[places]
     return encode.Thermometer(thresholds, counts)
+
+
+def fit_places(x: np.ndarray, num_bits: int) -> encode.Thermometer:
+    """A thermometer of images and series: a value means the same at every pixel or time step.
+
+    Args:
+      x: real numbers ``[n, P, F]``; NaN is a missing value.
+      num_bits: b of each of the F values at a place.
+
+    Returns:
+      A thermometer of P F features with b bits each.
+
+    Example:
+      >>> fit_places(np.array([[[0.0], [1.0]], [[2.0], [3.0]]]), 2).thresholds.tolist()
+      [[0.5, 1.5], [0.5, 1.5]]
+    """
+    fitted = fit_exactly(x.reshape(-1, x.shape[2]), np.full(x.shape[2], num_bits))
+    return encode.Thermometer(np.tile(fitted.thresholds, (x.shape[1], 1)))

@@ -19,16 +19,18 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from sklearn.exceptions import ConvergenceWarning
 
+from bep_jax.data.dataset import Dataset
 from bep_jax.estimators.samples import Samples
 from bep_jax.kernels.checks import check_count
-from bep_jax.kernels.isolate import compiler_options
-from bep_jax.kernels.seeds import over_seeds
+from bep_jax.kernels.isolate import jit
 from bep_jax.learning.chain import logits
 from bep_jax.learning.rule import Rule
 from bep_jax.network.model import Model
+from bep_jax.network.visible import Visible, visible
 from bep_jax.training.fitting import fit
 from bep_jax.training.learner import TrainState
 from bep_jax.training.samples import HELD_OUT, TRAINS
+from bep_jax.training.tuning import tune
 
 _STOP_AFTER = 10  # epochs without a better one, where training may end early
 _FEW, _BLOCK = 16, 256  # samples that are scored together: only two shapes are ever compiled
@@ -47,6 +49,7 @@ class Settings(NamedTuple):
     epochs: int
     batch_size: int | None
     early_stopping: bool
+    tune_minutes: float | None
     class_weight: dict[Any, float] | str | None
     verbose: bool
 
@@ -69,20 +72,22 @@ class Networks:
     """Trained networks, in NumPy arrays: they pickle."""
 
     model: Model
+    rule: Rule  # what they learned by; None in it is what follows from shapes
     params: Any  # `Params`, with a leading axis [S]
+    weights: Visible  # the same, packed for scoring
     state: TrainState  # what further training needs, [S] on every array; keys as `_Key`
     history: dict[str, np.ndarray]  # name -> [S, epochs]
     temperature: float  # of the summed scores
 
     @property
     def validation_accuracy(self) -> float:
-        """The mean over the networks, in the last epoch; -1 where nothing was held out."""
+        """The mean over the networks and the last three epochs; -1 where nothing was held out."""
         found = self.history.get("validation_accuracy")
-        return -1.0 if found is None else float(found[:, -1].mean())
+        return -1.0 if found is None else float(found[:, -3:].mean())
 
     def scores(self, x: np.ndarray) -> np.ndarray:
         """Class scores, summed over the networks: int64 ``[n, C]`` of words uint32 ``[n, W]``, ``[n, T, W]``."""
-        return _scores(self.model, self.params, x)
+        return _scores(self.model, self.weights, x)
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
         """float64 ``[n, C]`` from `scores`."""
@@ -109,33 +114,57 @@ def train(
       samples: `Samples`.
       key: of everything random.
       previous: networks to go on from.
-      epochs: in place of those of the settings.
+      epochs: in place of those of the settings, and nothing is tuned.
     """
     trains, validates = (samples.train_split == part for part in (TRAINS, HELD_OUT))
     batch_size = usual_batch_size(int(trains.sum())) if settings.batch_size is None else settings.batch_size
-    early = settings.early_stopping and validates.any()
+    early, weight = settings.early_stopping and validates.any(), settings.class_weight
+    rule, scale = settings.rule(), settings.scale
+    options: dict[str, Any] = {"batch_size": batch_size, "class_weight": "balanced" if weight == "balanced" else None}
+    if settings.tune_minutes is not None and previous is None and epochs is None:
+        rule, scale = _tuned(settings, settings.tune_minutes, model, samples, options)
     result = fit(
         model,
-        settings.rule(),
+        rule,
         samples,
         epochs=settings.epochs if epochs is None else epochs,
-        batch_size=batch_size,
         seeds=settings.n_networks,
         key=key,
-        scale=settings.scale,
+        scale=scale,
         keep="best" if early else "last",
         stop_after=_STOP_AFTER if early else None,
-        class_weight="balanced" if settings.class_weight == "balanced" else None,
         progress=bool(settings.verbose),
         state=None if previous is None else jax.tree.map(_thawed, previous.state),
+        **options,
     )
     if result.interrupted:
         warnings.warn("Training was interrupted by the user.", ConvergenceWarning, stacklevel=4)
     state = jax.tree.map(_frozen, result.state)
     params = jax.tree.map(_frozen, result.params) if early else state.params
     rows = validates if validates.any() else trains
-    scores = _scores(model, params, samples.train_x[rows])
-    return Networks(model, params, state, result.history, fit_temperature(scores, samples.train_y[rows]))
+    weights = jax.tree.map(np.asarray, visible(model, result.params))
+    scores = _scores(model, weights, samples.train_x[rows])
+    temperature = fit_temperature(scores, samples.train_y[rows])
+    return Networks(model, rule, params, weights, state, result.history, temperature)
+
+
+def _tuned(
+    settings: Settings, minutes: float, model: Model, samples: Samples, options: dict[str, Any]
+) -> tuple[Rule, Any]:
+    """The rule and the scale that samples held out of the training ones like best."""
+    rows = samples.train_split == TRAINS
+    x, y = samples.train_x[rows], samples.train_y[rows]
+    data = Dataset(x, y, x[:1], y[:1], model.num_inputs, model.num_classes, None, ())
+    best = tune(
+        data,
+        minutes=minutes,
+        models={"": lambda data: model},
+        epochs=settings.epochs,
+        margin=settings.margin,
+        progress=bool(settings.verbose),
+        **options,
+    )
+    return best.rule, best.fit_options["scale"]
 
 
 def usual_batch_size(size: int) -> int:
@@ -177,24 +206,20 @@ def fit_temperature(scores: np.ndarray, y: np.ndarray) -> float:
     return math.exp(found.x)
 
 
-def _scores(model: Model, params: Any, x: np.ndarray) -> np.ndarray:
+def _scores(model: Model, weights: Visible, x: np.ndarray) -> np.ndarray:
     program, parts = _program(model), []
     for start in range(0, len(x), _BLOCK):
         block = x[start : start + _BLOCK]
         size = _FEW if len(block) <= _FEW else _BLOCK
         filled = np.zeros((size, *x.shape[1:]), np.uint32)
         filled[: len(block)] = block
-        parts.append(np.asarray(program(params, filled))[: len(block)])
+        parts.append(np.asarray(program(weights, filled))[: len(block)])
     return np.concatenate(parts).astype(np.int64)
 
 
 @functools.lru_cache(maxsize=32)
 def _program(model: Model):
-    def summed(params, x):
-        scores = over_seeds(lambda p, x: logits(model, p, x), (0, None))(params, x)
-        return jnp.sum(scores, axis=0, dtype=jnp.int32)
-
-    return jax.jit(summed, compiler_options=compiler_options())
+    return jit(lambda weights, x: jnp.sum(logits(model, weights, x), axis=0, dtype=jnp.int32))
 
 
 @dataclass(frozen=True)

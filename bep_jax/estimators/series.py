@@ -14,13 +14,15 @@ from sklearn.utils import check_random_state
 
 from bep_jax.data import encode
 from bep_jax.estimators import networks
-from bep_jax.estimators.bits import fit_exactly
+from bep_jax.estimators.bits import fit_places
 from bep_jax.estimators.networks import Networks, Settings
 from bep_jax.estimators.samples import held_out, padded, rounded_up, weighted
 from bep_jax.kernels.checks import check_count
-from bep_jax.network.model import Model, mlp, rnn
+from bep_jax.network.model import Model, conv, mlp, rnn
 
-_KINDS = ("dense", "recurrent")
+_TRIAL_EPOCHS, _TRIAL_FRACTION = 20, 0.3
+_MOST_STEPS = 32  # that "auto" tries a recurrent network on: its cost grows with them, and dense ones are ahead
+_KINDS = ("dense", "convolution", "recurrent")
 
 
 class BEPTimeSeriesClassifier(BaseClassifier):
@@ -31,24 +33,27 @@ class BEPTimeSeriesClassifier(BaseClassifier):
     whose thresholds are fitted by channel. Missing values (NaN) are allowed.
 
     Args:
-      network: "dense" reads all steps of a series at once, "recurrent" one after the other; "auto" trains both and
-        takes the one with the better validation accuracy.
+      network: "dense" reads all steps of a series at once, "convolution" does after a convolution along time, and
+        "recurrent" reads one after the other; "auto" tries them (recurrent ones on 32 steps at most) for 20 epochs, and
+        takes the one that is best on three tenths of the samples, held out.
       widths: neurons of each hidden layer; recurrent: of the state and of the layer after it.
+      filters: of the convolutions, (channels, patch, stride) each; None for one that fits the length.
       bits: thermometer bits a value; None for up to 16, fewer for long series.
       margin, gate, group_size, reinforcement, scale, n_networks, epochs, batch_size, validation_fraction,
-        early_stopping, class_weight, random_state, verbose: as for `BEPClassifier`.
+        early_stopping, tune_minutes, class_weight, random_state, verbose: as for `BEPClassifier`.
 
     Attributes:
       classes_: the labels, sorted, of their own type ``[C]``.
       encoder_: from values to packed bits.
       network_: which network was taken.
+      validation_accuracy_: of each that was tried.
       networks_: the trained networks, with ``model``, ``params`` (a leading axis), ``history`` and ``temperature``.
       n_iter_: epochs trained.
 
     Example:
       >>> from aeon.testing.data_generation import make_example_3d_numpy
       >>> x, y = make_example_3d_numpy(n_cases=20, n_channels=2, n_timepoints=12, random_state=0)
-      >>> classifier = BEPTimeSeriesClassifier(widths=(35,), epochs=10, random_state=0).fit(x, y)
+      >>> classifier = BEPTimeSeriesClassifier("dense", widths=(35,), epochs=10, random_state=0).fit(x, y)
       >>> classifier.predict_proba(x[:3]).shape
       (3, 2)
     """
@@ -63,14 +68,16 @@ class BEPTimeSeriesClassifier(BaseClassifier):
 
     encoder_: encode.Thermometer
     network_: str
+    validation_accuracy_: dict[str, float]
     networks_: Networks
     n_iter_: int
 
     def __init__(
         self,
-        network: Literal["auto", "dense", "recurrent"] = "dense",
+        network: Literal["auto", "dense", "convolution", "recurrent"] = "auto",
         widths: Sequence[int] = (525, 525),
         *,
+        filters: Sequence[Sequence[int]] | None = None,
         bits: int | None = None,
         margin: float = 0.5,
         gate: float | None = None,
@@ -82,12 +89,14 @@ class BEPTimeSeriesClassifier(BaseClassifier):
         batch_size: int | None = None,
         validation_fraction: float = 0.1,
         early_stopping: bool = False,
+        tune_minutes: float | None = None,
         class_weight: dict[Any, float] | Literal["balanced"] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: bool = False,
     ):
         self.network = network
         self.widths = widths
+        self.filters = filters
         self.bits = bits
         self.margin = margin
         self.gate = gate
@@ -99,6 +108,7 @@ class BEPTimeSeriesClassifier(BaseClassifier):
         self.batch_size = batch_size
         self.validation_fraction = validation_fraction
         self.early_stopping = early_stopping
+        self.tune_minutes = tune_minutes
         self.class_weight = class_weight
         self.random_state = random_state
         self.verbose = verbose
@@ -121,22 +131,33 @@ class BEPTimeSeriesClassifier(BaseClassifier):
         # Folds of unequal series have other longest ones: a size that they share.
         self._steps = max(lengths) if len(lengths) == 1 else rounded_up(max(lengths), least=8)
         steps = _last_steps(X, self._steps)
-        num_bits = usual_bits(steps.shape[1] * steps.shape[2]) if self.bits is None else self.bits
-        check_count(num_bits, "bits", type(self).__name__)
-        channels = steps.reshape(-1, steps.shape[2])
-        self.encoder_ = fit_exactly(channels, np.full(channels.shape[1], num_bits))
+        num_bits = usual_bits(steps[0].size) if self.bits is None else self.bits
+        self.encoder_ = fit_places(steps, check_count(num_bits, "bits", type(self).__name__))
+        words, key = self.encoder_(steps.reshape(len(steps), -1)), jax.random.key(random.randint(2**31 - 1))
+        kinds = self._candidates()
+        self.validation_accuracy_ = {}
+        if len(kinds) > 1:
+            few, chosen = min(_TRIAL_EPOCHS, self.epochs), held_out(labels, _TRIAL_FRACTION, random)
+            for kind in kinds:
+                tried = self._train(settings, kind, words, labels, chosen, key, few)
+                self.validation_accuracy_[kind] = tried.validation_accuracy
+            kinds = [max(kinds, key=lambda kind: self.validation_accuracy_[kind])]  # the first on ties
+        self.network_ = kinds[0]
         validation = held_out(labels, self.validation_fraction, random)
-        drawn = np.flatnonzero(~validation)
-        drawn = drawn[weighted(labels[drawn], self.class_weight, self.classes_)]
-        key = jax.random.key(random.randint(2**31 - 1))
-        found: dict[str, Networks] = {}
-        for kind in _KINDS if self.network == "auto" else (self.network,):
-            samples = padded(self._words(steps, kind), labels, validation, drawn)
-            found[kind] = networks.train(settings, self._model(kind), samples, key)
-        self.network_ = max(found, key=lambda kind: found[kind].validation_accuracy)  # the first on ties
-        self.networks_ = found[self.network_]
+        self.networks_ = self._train(settings, self.network_, words, labels, validation, key)
         self.n_iter_ = self.networks_.history["train_accuracy"].shape[1]
         return self
+
+    def _candidates(self) -> list[str]:
+        if self.network != "auto":
+            return [self.network]
+        return [kind for kind in _KINDS if kind != "recurrent" or self._steps <= _MOST_STEPS]
+
+    def _train(self, settings, kind, words, labels, validation, key, epochs=None) -> Networks:
+        drawn = np.flatnonzero(~validation)
+        drawn = drawn[weighted(labels[drawn], self.class_weight, self.classes_)]
+        samples = padded(self._read_by(kind, words), labels, validation, drawn)
+        return networks.train(settings, self._model(kind), samples, key, epochs=epochs)
 
     def _predict(self, X) -> np.ndarray:
         return self.classes_[np.argmax(self._scores(X), axis=1)]
@@ -145,24 +166,32 @@ class BEPTimeSeriesClassifier(BaseClassifier):
         return self.networks_.probabilities(self._scores(X))
 
     def _scores(self, X) -> np.ndarray:
-        return self.networks_.scores(self._words(_last_steps(X, self._steps), self.network_))
+        steps = _last_steps(X, self._steps)
+        words = self.encoder_(steps.reshape(len(steps), -1))
+        return self.networks_.scores(self._read_by(self.network_, words))
 
     def _model(self, kind: str) -> Model:
-        bits, widths, num_classes = self.encoder_.num_bits, tuple(self.widths), len(self.classes_)
+        widths, num_classes, num_bits = tuple(self.widths), len(self.classes_), self.encoder_.num_bits
+        one_step = num_bits // self._steps
         if kind == "dense":
-            return mlp(num_inputs=self._steps * bits, widths=widths, num_classes=num_classes)
-        return rnn(num_inputs=bits, state_width=widths[0], output_width=widths[-1], num_classes=num_classes)
+            return mlp(num_inputs=num_bits, widths=widths, num_classes=num_classes)
+        if kind == "convolution":
+            filters = usual_filters(self._steps) if self.filters is None else self.filters
+            shape = (self._steps,)
+            return conv(image_shape=shape, channels=one_step, filters=filters, widths=widths, num_classes=num_classes)
+        return rnn(num_inputs=one_step, state_width=widths[0], output_width=widths[-1], num_classes=num_classes)
 
-    def _words(self, steps: np.ndarray, kind: str) -> np.ndarray:
-        """Packed bits of ``[n, T, F]``: uint32 ``[n, T, W]`` for a recurrent network, else ``[n, W]``."""
-        if kind == "recurrent":
-            return self.encoder_(steps)
-        whole = encode.Thermometer(np.tile(self.encoder_.thresholds, (self._steps, 1)))
-        return whole(steps.reshape(len(steps), -1))
+    def _read_by(self, kind: str, words: np.ndarray) -> np.ndarray:
+        """Words of whole series, ``[n, W]``; of a recurrent network's steps ``[n, T, W]``."""
+        if kind != "recurrent":
+            return words
+        octets = np.ascontiguousarray(words, "<u4").view(np.uint8)
+        bits = np.unpackbits(octets, axis=1, count=self.encoder_.num_bits, bitorder="little").astype(bool)
+        return encode.pack_host(bits.reshape(len(words), self._steps, -1))
 
     @classmethod
     def _get_test_params(cls, parameter_set="default"):
-        return {"widths": (35,), "epochs": 5, "n_networks": 2}
+        return {"network": "dense", "widths": (35,), "epochs": 5, "n_networks": 2}
 
 
 def usual_bits(num_values: int) -> int:
@@ -173,6 +202,16 @@ def usual_bits(num_values: int) -> int:
       [16, 16, 1]
     """
     return max(1, min(16, 8192 // num_values))
+
+
+def usual_filters(steps: int) -> tuple[tuple[int, int, int], ...]:
+    """One convolution of 64 channels over a sixth of a series, 3 to 15 steps.
+
+    Example:
+      >>> usual_filters(24), usual_filters(150)
+      (((64, 4, 1),), ((64, 15, 3),))
+    """
+    return ((64, min(steps, max(3, min(15, steps // 6))), max(1, steps // 40)),)
 
 
 def _last_steps(X, length: int) -> np.ndarray:

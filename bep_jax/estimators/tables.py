@@ -1,9 +1,10 @@
-"""`BEPClassifier`: binary networks as a scikit-learn classifier.
+"""`BEPClassifier`: binary networks as a scikit-learn classifier of tables and images.
 
 Axis letters: n samples, F features, C classes, S networks.
 Source: arXiv 2512.04189; https://scikit-learn.org/stable/developers/develop.html.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal, Self
 
@@ -17,15 +18,17 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from bep_jax.data import encode
 from bep_jax.estimators import networks
-from bep_jax.estimators.bits import fit_exactly, usual_counts
+from bep_jax.estimators.bits import fit_exactly, fit_places, usual_counts
 from bep_jax.estimators.networks import Networks, Settings
 from bep_jax.estimators.samples import held_out, padded, weighted
 from bep_jax.kernels.checks import check_count
-from bep_jax.network.model import Model, mlp
+from bep_jax.network.model import Model, conv, mlp
+
+_IMAGE_BITS, _MOST_IMAGE_BITS = 8, 4096  # of a pixel's value, and of an image
 
 
 class BEPClassifier(ClassifierMixin, BaseEstimator):
-    """A scikit-learn classifier of tables: binary networks, trained by Binary Error Propagation.
+    """A scikit-learn classifier of tables and images: binary networks, trained by Binary Error Propagation.
 
     Features become thermometer bits, a few networks learn side by side from different starts, and they vote. What is
     left at None follows from the shapes of the data. Missing values (NaN) are allowed, features of any scale, too, but
@@ -34,6 +37,9 @@ class BEPClassifier(ClassifierMixin, BaseEstimator):
 
     Args:
       widths: neurons of each hidden layer.
+      image_shape: (rows, columns), or with colours (rows, columns, channels): a sample is a flattened image, and
+        convolutions read it before the hidden layers. Other numbers of axes work, too, the last of three for channels.
+      filters: of the convolutions, (channels, patch, stride) each; see `bep_jax.conv`. None for one that fits.
       bits: thermometer bits a feature.
       margin: a sample learns while its margin is below this part of the last width; see `bep_jax.Rule`.
       gate: a neuron passes errors on while \\|z\\| is at most this part of its fan-in.
@@ -46,6 +52,8 @@ class BEPClassifier(ClassifierMixin, BaseEstimator):
       validation_fraction: of each class, samples that are held out: group sizes, early stopping and the temperature of
         `predict_proba` rest on them. 0 for none: the temperature is then fitted on the training samples.
       early_stopping: end after ten epochs without a better validation accuracy.
+      tune_minutes: search so long for a margin, gate, group size, reinforcement and scale, by `bep_jax.tune` on the
+        training samples alone; those given are then where it begins, or ignored. None for what follows from shapes.
       class_weight: None, "balanced" or a dictionary from label to weight: how often a class's samples are learned from.
       warm_start: `fit` goes on from where the last one ended, with the same encoder.
       random_state: an integer for the same networks every time.
@@ -76,6 +84,8 @@ class BEPClassifier(ClassifierMixin, BaseEstimator):
         self,
         widths: Sequence[int] = (525, 525),
         *,
+        image_shape: Sequence[int] | None = None,
+        filters: Sequence[Sequence[int]] | None = None,
         bits: int | None = None,
         margin: float = 0.5,
         gate: float | None = None,
@@ -87,12 +97,15 @@ class BEPClassifier(ClassifierMixin, BaseEstimator):
         batch_size: int | None = None,
         validation_fraction: float = 0.1,
         early_stopping: bool = False,
+        tune_minutes: float | None = None,
         class_weight: dict[Any, float] | Literal["balanced"] | None = None,
         warm_start: bool = False,
         random_state: int | np.random.RandomState | None = None,
         verbose: bool = False,
     ):
         self.widths = widths
+        self.image_shape = image_shape
+        self.filters = filters
         self.bits = bits
         self.margin = margin
         self.gate = gate
@@ -104,6 +117,7 @@ class BEPClassifier(ClassifierMixin, BaseEstimator):
         self.batch_size = batch_size
         self.validation_fraction = validation_fraction
         self.early_stopping = early_stopping
+        self.tune_minutes = tune_minutes
         self.class_weight = class_weight
         self.warm_start = warm_start
         self.random_state = random_state
@@ -206,12 +220,30 @@ class BEPClassifier(ClassifierMixin, BaseEstimator):
         return validate_data(self, X, y, reset=reset, ensure_all_finite="allow-nan")
 
     def _fitted_encoder(self, X: np.ndarray) -> encode.Encoder:
-        counts = usual_counts(X.shape[1])
-        if self.bits is not None:
-            counts = np.full(X.shape[1], check_count(self.bits, "bits", "BEPClassifier"))
-        return fit_exactly(X, counts)
+        num_bits = None if self.bits is None else check_count(self.bits, "bits", "BEPClassifier")
+        if self.image_shape is not None:
+            shape, channels = self._image()
+            if X.shape[1] != math.prod(shape) * channels:
+                raise ValueError(f"image_shape={self.image_shape} does not fit samples of {X.shape[1]} features.")
+            num_bits = num_bits or max(1, min(_IMAGE_BITS, _MOST_IMAGE_BITS // X.shape[1]))
+            return fit_places(X.reshape(len(X), -1, channels), num_bits)
+        return fit_exactly(X, usual_counts(X.shape[1]) if num_bits is None else np.full(X.shape[1], num_bits))
+
+    def _image(self) -> tuple[tuple[int, ...], int]:
+        """Rows and columns, and the values of a pixel."""
+        shape = tuple(self.image_shape or ())
+        return (shape[:-1], shape[-1]) if len(shape) > 2 else (shape, 1)
 
     def _model(self) -> Model:
+        if self.image_shape is not None:
+            shape, _ = self._image()
+            return conv(
+                image_shape=shape,
+                channels=self.encoder_.num_bits // math.prod(shape),
+                filters=usual_filters(shape) if self.filters is None else self.filters,
+                widths=tuple(self.widths),
+                num_classes=len(self.classes_),
+            )
         return mlp(num_inputs=self.encoder_.num_bits, widths=tuple(self.widths), num_classes=len(self.classes_))
 
     def _train(self, settings, samples, random, previous: Networks | None, epochs: int | None = None) -> None:
@@ -227,3 +259,15 @@ class BEPClassifier(ClassifierMixin, BaseEstimator):
         if self.networks_ is None:
             return np.zeros((len(X), 1), np.int64)
         return self.networks_.scores(self.encoder_(X))
+
+
+def usual_filters(shape: Sequence[int]) -> tuple[tuple[int, int, int], ...]:
+    """One convolution of 64 channels, its patch a quarter of an image.
+
+    Example:
+      >>> usual_filters((28, 28)), usual_filters((8, 8))
+      (((64, 7, 3),), ((64, 3, 1),))
+    """
+    side = min(shape)
+    patch = max(min(3, side), side // 4)
+    return ((64, patch, max(1, round(patch * 3 / 7))),)

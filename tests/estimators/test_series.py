@@ -8,11 +8,14 @@ from aeon.testing.estimator_checking import check_estimator
 from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 
+import bep_jax as bep
 from bep_jax.estimators import BEPTimeSeriesClassifier
 
 
 def small(**parameters):
-    return BEPTimeSeriesClassifier(**{"widths": (35,), "epochs": 10, "n_networks": 2, "random_state": 0} | parameters)
+    return BEPTimeSeriesClassifier(
+        **{"network": "dense", "widths": (35,), "epochs": 10, "n_networks": 2, "random_state": 0} | parameters
+    )
 
 
 def waves(size, *, unequal, seed=0):
@@ -50,8 +53,18 @@ def test_learns_series(unequal):
 def test_cross_validation_and_networks():
     x, y = waves(60, unequal=False)
     assert cross_val_score(small(), x, y, cv=3).mean() > 0.85
-    chosen = small(network="auto", epochs=2).fit(x, y)
-    assert chosen.network_ in ("dense", "recurrent")
-    assert small(network="recurrent", epochs=2).fit(x, y).predict(x).shape == (60,)
-    with pytest.raises(ValueError, match="network must be one of dense, recurrent and auto, got 'deep'"):
+    chosen = small(network="auto", epochs=2, n_networks=1).fit(x, y)
+    accuracies = chosen.validation_accuracy_
+    assert list(accuracies) == ["dense", "convolution", "recurrent"]
+    assert accuracies[chosen.network_] == max(accuracies.values()) and chosen.predict(x).shape == (60,)
+    with pytest.raises(ValueError, match=r"network must be one of .* and auto, got 'deep'"):
         small(network="deep").fit(x, y)
+
+
+def test_recurrent_networks_read_the_same_bits():
+    x, y = waves(20, unequal=False)
+    classifier = small(network="recurrent", epochs=1, n_networks=1, bits=5).fit(x, y)
+    words = classifier.encoder_(np.swapaxes(x, 1, 2).reshape(20, -1))
+    steps = bep.bits.unpack(classifier._read_by("recurrent", words), num_bits=10)
+    assert steps.shape == (20, 20, 10)
+    np.testing.assert_array_equal(np.reshape(steps, (20, -1)), bep.bits.unpack(words, num_bits=200))

@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 import bep_jax as bep
-from bep_jax.estimators import BEPClassifier, networks, samples
+from bep_jax.estimators import BEPClassifier, bits, networks, samples
 from bep_jax.training import loop
 
 X, Y = load_wine(return_X_y=True)
@@ -156,6 +156,11 @@ def test_warm_start_goes_on():
     assert one.set_params(warm_start=False).fit(X, NAMES[Y]).networks_.state.epoch[0] == 2
 
 
+def test_settings_are_searched_for():
+    tuned = small(widths=(15,), epochs=2, n_networks=1, tune_minutes=0.0).fit(X[::2], Y[::2])
+    assert isinstance(tuned.networks_.rule, bep.Rule) and tuned.n_iter_ == 2
+
+
 def test_early_stopping_ends_early():
     early = small(early_stopping=True, epochs=60).fit(X[::2], Y[::2])
     assert 10 < early.n_iter_ < 60
@@ -211,6 +216,22 @@ def test_networks_are_the_librarys(fitted, tmp_path):
     assert "bep_predict" in bep.to_c(fitted.networks_.model, params, fitted.encoder_)
 
 
+def test_images_are_read_by_convolutions():
+    """Flattened images with a bright line, whose row tells the class."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 90)
+    images = rng.normal(0, 0.3, (90, 8, 8))
+    images[np.arange(90), 1 + 2 * y] += 1
+    classifier = small(image_shape=(8, 8), n_networks=1, bits=2).fit(images[:60].reshape(60, -1), y[:60])
+    assert classifier.score(images[60:].reshape(30, -1), y[60:]) > 0.8
+    assert classifier.networks_.model.matrix_shapes == ((64, 18), (35, 2304))
+    with pytest.raises(ValueError, match=r"image_shape=\(8, 8, 3\) does not fit samples of 64 features"):
+        small(image_shape=(8, 8, 3)).fit(images.reshape(90, -1), y)
+
+
 def test_padding_and_sizes():
+    counts = bits.usual_counts(13)
+    few, many = (bits.fit_exactly(X[:size], counts) for size in (20, 178))
+    assert few.num_bits == many.num_bits == counts.sum() == 256
     assert samples.room(1) == 128 and samples.room(129) == 256
     assert samples.held_out(np.repeat([0, 1, 2], [3, 4, 50]), 0.1, np.random.RandomState(0)).sum() == 6
