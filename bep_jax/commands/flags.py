@@ -129,7 +129,7 @@ class Training:
     """Passes over the training data."""
     batch_size: Annotated[
         int | None,
-        arg(metavar="N", help_behavior_hint="(default: a 20th of the samples, 16 to 100; rnn on series a tenth)"),
+        arg(metavar="N", help_behavior_hint="(default: a 20th of the samples, 16 to 100; of many up to 256)"),
     ] = None
     """Samples a step."""
     seeds: Annotated[int, arg(metavar="N")] = 5

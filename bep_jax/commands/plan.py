@@ -20,7 +20,8 @@ _ROWS = {"mnist": 28, "fashion-mnist": 28, "digits": 8}  # of an image: one a ti
 _RECURRENT = ("horizon", "patterns", "gated_update")  # flags that `rnn` takes by the same names
 _OF_RNN = ("state_width", "output_width", *_RECURRENT)
 _WIDTHS, _STATE_WIDTH = (525, 525), 1035
-_LEAST_BATCH, _MOST_BATCH, _BATCHES = 16, 100, 20
+_LEAST_BATCH = 16
+_BATCHES, _MANY_BATCHES = (100, 20), (256, 200)  # samples a batch at most, and batches an epoch up to there
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +89,8 @@ class Plan:
         size = data.train_y.shape[-1]
         if self.kind == "rnn" and self.dataset.startswith(_SERIES):
             return self.wanted_batch_size or max(1, size // 10)
-        return self.wanted_batch_size or min(size, max(_LEAST_BATCH, min(_MOST_BATCH, math.ceil(size / _BATCHES))))
+        few, many = (min(most, math.ceil(size / batches)) for most, batches in (_BATCHES, _MANY_BATCHES))
+        return self.wanted_batch_size or min(size, max(_LEAST_BATCH, few, many))
 
     def settings(self, data: Dataset) -> dict[str, Any]:
         """What was given, and what follows from shapes where nothing was: a layer each."""

@@ -122,7 +122,7 @@ class Tune:
                     labels = [named.strip()] if named else []
                     labels += [f"--window {window}"] if window is not None and data.window is None else []
                     labels += [f"--input-bits {b}"] if b is not None and data.input_bits is None else []
-                    if kind == "mlp":
+                    if kind != "rnn":
                         new = dataclasses.replace(network, widths=size)
                         model = f"--widths {' '.join(map(str, size))}"
                     else:
@@ -139,13 +139,20 @@ class Tune:
         flags += [f"--batch-size {best.fit_options['batch_size']}", f"--epochs {self.epochs}"]
         flags += ["--class-weight balanced"] if self.class_weight else []
         rule = dataclasses.asdict(best.rule)
-        for name in ("margin", "gate", "group_size", "reinforcement"):
+        rule["group_size"] = rule["group_size"] and tuple(
+            size
+            for layer, size in zip(best.model.layers, rule["group_size"], strict=True)
+            if layer.learns != "band"  # has no groups
+        )
+        names = ["margin", "gate", "group_size", "reinforcement"]
+        names += ["band"] if rule["band"] != Rule().band else []
+        for name in names:
             if rule[name] is not None:
                 value = rule[name]
                 text = " ".join(map(str, value)) if isinstance(value, tuple) else f"{value:g}"
                 flags.append(f"--{name.replace('_', '-')} {text}")
         scale = best.fit_options["scale"]
-        flags += [] if scale is None else [f"--scale {max(scale) if isinstance(scale, tuple) else scale:g}"]
+        flags += [] if scale is None else [f"--scale {scale:g}"]
         return " ".join(flags)
 
 

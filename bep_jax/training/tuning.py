@@ -30,7 +30,8 @@ from bep_jax.training.fitting import fit, start_states
 FILE = "tune.jsonl"
 MARGINS, REINFORCEMENTS = (0.25, 0.5, 0.75, 1.0), (0.25, 0.5, 1.0)
 GATES, GROUPS, SCALES = (0.5, 1.0, 2.0, 4.0), (0.4, 1.0, 2.0, 4.0), (1.0, 2.0, 4.0)  # times what follows from shapes
-AXES = ("data", "model", "margin", "gate", "groups", "scale", "reinforcement")
+BANDS = (0.35, 0.5, 0.7)  # of √K, where layers learn by band
+AXES = ("data", "model", "margin", "gate", "groups", "scale", "reinforcement", "band")
 _ROWS = 4  # networks of one program
 _SHARES = (0.45, 0.75, 1.0)  # of the time, when each round ends
 _CHUNKS, _TAIL = 48, 3  # the first round's at most; epochs that an accuracy is the mean of
@@ -54,6 +55,7 @@ class Candidate(NamedTuple):
     groups: float
     scale: float
     reinforcement: float
+    band: float = 0.5
 
 
 class Best(NamedTuple):
@@ -194,7 +196,7 @@ def search(
     )
 
 
-def settings(shape: Shape, candidate: Candidate, batch_size: int) -> tuple[Rule, Any]:
+def settings(shape: Shape, candidate: Candidate, batch_size: int) -> tuple[Rule, float | None]:
     """The rule and the scale that a candidate means; None for what follows from shapes."""
     layers = shape.network.layers
     gate = group_size = scale = None
@@ -203,11 +205,20 @@ def settings(shape: Shape, candidate: Candidate, batch_size: int) -> tuple[Rule,
         fan_in = math.exp(sum(math.log(layer.gate_fan_in) for layer in layers) / len(layers))
         gate = float(f"{candidate.gate * layers[0].usual_gate / math.sqrt(fan_in):.3g}")
     if candidate.groups != 1:
-        group_size = tuple(_divisor(layer.width, layer.usual_groups * candidate.groups) for layer in layers)
+        group_size = tuple(
+            1 if layer.learns == "band" else _divisor(layer.width, layer.usual_groups * candidate.groups)
+            for layer in layers
+        )
     if candidate.scale != 1:
-        scale = tuple(min(8192.0, candidate.scale * law) for law in _law(shape, batch_size))
-    rule = Rule(margin=candidate.margin, gate=gate, group_size=group_size, reinforcement=candidate.reinforcement)
-    return rule, scale[0] if scale is not None and len(set(scale)) == 1 else scale
+        scale = min(8192.0, candidate.scale * _law(shape, batch_size)[0])
+    rule = Rule(
+        margin=candidate.margin,
+        gate=gate,
+        group_size=group_size,
+        reinforcement=candidate.reinforcement,
+        band=candidate.band,
+    )
+    return rule, scale
 
 
 class _Search:
@@ -225,9 +236,15 @@ class _Search:
             rng = np.random.default_rng([self._seed, number])
             chunk = [usual[place]] if number < len(usual) else []
             while len(chunk) < _ROWS:
-                near = [float(rng.choice(values)) for values in (MARGINS, GATES, GROUPS, SCALES, REINFORCEMENTS)]
-                chunk.append(Candidate(place, *near))
+                chunk.append(Candidate(place, *(float(rng.choice(values)) for values in self._axes(place))))
             yield chunk
+
+    def _axes(self, place: int) -> tuple[tuple[float, ...], ...]:
+        shape = self._shapes[place]
+        # One number for all layers, as the command line has it: not where positions ask for several.
+        one_scale = len(set(_law(shape, self._options["batch_size"]))) == 1
+        bands = any(layer.learns == "band" for layer in shape.network.layers)
+        return MARGINS, GATES, GROUPS, SCALES if one_scale else (1.0,), REINFORCEMENTS, BANDS if bands else (0.5,)
 
     def train(self, level: int, chunk: Sequence[Candidate], epochs: int) -> None:
         """Trains what the file does not hold; the last round twice, on validation samples of its own each time."""

@@ -93,7 +93,7 @@ static inline void @prefix@_compete(const int32_t *z, uint32_t num_neurons, uint
     uint32_t first, n, best, size, least = 0;
     for (first = 0; first < num_neurons; first += group_size) {
         best = num_neurons;
-        for (n = first; n < first + group_size; n++)
+        for (n = first; n < first + group_size && n < num_neurons; n++)
             if (@prefix@_bit(wrong, n)) {
                 wrong[n >> 5] ^= 1u << (n & 31u);
                 size = (uint32_t)(z[n] < 0 ? -z[n] : z[n]);
