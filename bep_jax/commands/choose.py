@@ -9,7 +9,7 @@ from bep_jax.commands.flags import Data, Network, RuleFlags, Training
 from bep_jax.commands.plan import Kind, kinds, make_plan
 from bep_jax.training.fitting import fit
 
-_TITLES = {"mlp": "dense, all steps at once", "rnn": "recurrent"}
+_TITLES = {"mlp": "dense, all steps at once", "conv": "convolution", "rnn": "recurrent"}
 # That a recurrent network is tried on: its cost grows with them, and on longer series dense was ahead.
 _MOST_STEPS = 32
 _EPOCHS, _SEEDS, _VALIDATION, _TAIL = 20, 3, 0.3, 3

@@ -174,7 +174,7 @@ def kinds(data: Data, network: Network) -> tuple[Kind, ...]:
     if network.widths is not None:
         return ("mlp",)
     given = [name for name in _OF_RNN if getattr(network, name) not in (None, False)]
-    return ("rnn",) if given or data.expand else ("mlp", "rnn")
+    return ("rnn",) if given or data.expand else ("mlp", "conv", "rnn")
 
 
 def make_plan(data: Data, network: Network, flags: RuleFlags, training: Training, kind: Kind | None = None) -> Plan:

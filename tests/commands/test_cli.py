@@ -212,11 +212,15 @@ def test_validation_decides_which_network_reads_series(problem, tmp_path, monkey
     args = ["train", "--dataset", "ucr/Slopes", "--data-dir", str(problem), "--epochs", "4", "--seeds", "2"]
     assert cli.main([*args, "--no-progress", "--name", "s", "--keep", "best", "--class-weight", "balanced"]) == 0
     out = capsys.readouterr().out
-    assert "validation samples decide for mlp: dense, all steps at once" in out
+    assert "validation samples decide for mlp: dense, all steps at once" in out, out
     assert "all 12 steps at once (shorter series are padded in front)" in out
     assert out.index("validation  ") < out.index("test accuracy") and "up" in out.split("recall", 1)[1]
     result = json.loads((tmp_path / "runs" / "s" / "result.json").read_text())
-    assert result["network"]["chosen"] == "mlp" and set(result["network"]["validation_accuracy"]) == {"mlp", "rnn"}
+    assert result["network"]["chosen"] == "mlp" and set(result["network"]["validation_accuracy"]) == {
+        "mlp",
+        "conv",
+        "rnn",
+    }
     assert np.sum(result["confusion"]) == 2 * 12
     # Whoever resumes it goes on with that network; what predicts cuts and pads as training did.
     assert json.loads((tmp_path / "runs" / "s" / "flags.json").read_text())["network"]["model"] == "mlp"
@@ -456,7 +460,7 @@ def plan(**options):
 def test_data_and_model_decide_the_rest():
     either = plan(dataset="ucr/PenDigits", input_bits=20)
     assert (either.kind, either.widths, either.load_options["whole"]) == ("mlp", (525, 525), True)
-    assert plans.kinds(flags.Data(dataset="ucr/PenDigits"), flags.Network()) == ("mlp", "rnn")
+    assert plans.kinds(flags.Data(dataset="ucr/PenDigits"), flags.Network()) == ("mlp", "conv", "rnn")
     assert plans.kinds(flags.Data(dataset="ucr/PenDigits"), flags.Network(widths=(35,))) == ("mlp",)
     assert plans.kinds(flags.Data(dataset="ucr/PenDigits"), flags.Network(patterns=7)) == ("rnn",)
     series = plan(dataset="ucr/PenDigits", input_bits=20, model="rnn")
