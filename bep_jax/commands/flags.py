@@ -177,3 +177,5 @@ class TrainOutput(Output):
 
     resume: bool = False
     """Go on with the run of this name, interrupted or not, with its flags; --epochs may be larger."""
+    hidden: bool = False
+    """Keep the hidden weights in model.safetensors, two bytes each, for export --learn and further training."""

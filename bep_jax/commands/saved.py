@@ -5,17 +5,20 @@ import dataclasses
 import io
 import sys
 from collections.abc import Sequence
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 from tyro.conf import arg
 
+from bep_jax.commands.flags import RuleFlags
 from bep_jax.data.encode import Composition, Encoder, Expansion, Thermometer
 from bep_jax.export.header import to_c
 from bep_jax.export.model_file import Saved, load
 from bep_jax.export.predict import num_networks, one_network, read_samples, scores
 from bep_jax.files import atomic
+from bep_jax.learning.rule import Rule
 from bep_jax.network.summary import summary
 
 
@@ -98,6 +101,11 @@ class Export:
     """Where to write."""
     network: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the first, 0)")] = None
     """Which network of the file, where it holds one a seed."""
+    learn: bool = False
+    """Make it learn on the device, with the flags below; wants a file with hidden weights, of train --hidden."""
+    batch_size: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 16)")] = None
+    """With --learn: samples of an update."""
+    rule: RuleFlags = field(default_factory=RuleFlags)
 
     def run(self) -> None:
         """Prints, or writes.
@@ -107,13 +115,35 @@ class Export:
         """
         if self.out is not None:
             _check_output(self.out, "export: --out")
+        if not self.learn and (self.batch_size is not None or self.rule != RuleFlags()):
+            raise ValueError("export: the flags of the rule and --batch-size are for --learn.")
         saved = load(self.model)
         one = one_network(saved, self.network or 0, "export")
         assert not isinstance(one.encoder, tuple)
-        header = to_c(one.model, one.params, one.encoder, prefix=self.prefix, columns=saved.columns)
+        header = to_c(
+            one.model,
+            one.params,
+            one.encoder,
+            prefix=self.prefix,
+            columns=saved.columns,
+            rule=_rule(self.rule) if self.learn else None,
+            batch_size=self.batch_size,
+            window=saved.window,
+        )
         if self.network is None:
             _say_which(saved, "export", "; --network takes another")
         _write(header, self.out)
+
+
+def _rule(flags: RuleFlags) -> Rule:
+    sizes = flags.group_size
+    return Rule(
+        margin=0.5 if flags.margin is None else flags.margin,
+        gate=flags.gate,
+        group_size=sizes[0] if sizes is not None and len(sizes) == 1 else sizes,
+        reinforcement=flags.reinforcement,
+        bits=16 if flags.hidden_bits is None else flags.hidden_bits,
+    )
 
 
 def _scores_csv(scores: np.ndarray, names: Sequence[str]) -> str:

@@ -191,7 +191,13 @@ class Train:
         }
         try:
             network = model_file.to_bytes(
-                model, result.params, data.encoder, data.classes, window=data.num_steps, columns=data.columns
+                model,
+                result.params,
+                data.encoder,
+                data.classes,
+                hidden=self.output.hidden,
+                window=data.num_steps,
+                columns=data.columns,
             )
             picture = self._picture(plan, result, reported)
             runs.save(folder, record, result.seeds, result.history, picture, network)

@@ -206,6 +206,12 @@ def _learning(model, params, rule, batch_size, opt_state, window, stages: Stages
         if str(jax.random.key_impl(key)) != "threefry2x32":
             raise ValueError(f"to_c: the draws need a key of threefry2x32, got {jax.random.key_impl(key)}.")
         key = jax.random.key_data(key)
+    if all(bool((np.abs(np.asarray(h)) == 1).all()) for h in params.hidden):
+        raise ValueError(
+            "to_c: these hidden weights are signs alone, all ±1, as of a file without hidden weights, and one sample "
+            "would turn them; train with --hidden or save with hidden=True, or multiply them: the larger, the slower "
+            "to forget."
+        )
     saturation = int(opt_state.saturation)
     settings = Settings(
         batch=batch,

@@ -24,6 +24,7 @@ from bep_jax.learning.rule import Limits, Rule, limits_of, next_group_size
 from bep_jax.learning.step import step
 from bep_jax.network.model import Model, Params, check_scale
 from bep_jax.training import loop
+from bep_jax.training.beginning import beginning
 from bep_jax.training.devices import placement
 from bep_jax.training.learner import TrainState
 from bep_jax.training.loop import Report, Result
@@ -42,6 +43,8 @@ def fit(
     validation: float = 0.1,
     patience: int | None = 10,
     scale: float | Sequence[float] | None = None,
+    params: Params | None = None,
+    opt_state: OptimizerState | None = None,
     keep: Literal["last", "best"] = "last",
     stop_after: int | None = None,
     class_weight: Literal["balanced"] | None = None,
@@ -76,6 +79,10 @@ def fit(
       validation: fraction of the training samples held out, in [0, 1); 0 for none, and group sizes stay.
       patience: epochs without improvement before group sizes grow; None to keep them.
       scale: σ of the initial hidden weights, one or one for each layer; None for `bep_jax.initial_scale`.
+      params: go on from this network, its classifier too: as of `bep_jax.load` or `bep_jax.load_c_state`, shared by
+        the seeds, or with a leading axis ``[S]``. Where it is signs alone (±1, a file saved without hidden weights),
+        their sizes are drawn with ``scale``, which must then be given.
+      opt_state: the optimizer state that belongs to ``params``; default a new one.
       keep: which epoch's params the result has, and is tested with: the "last", or the one with the "best" validation
         accuracy, the first of several. ``best_params`` are there in any case.
       stop_after: end the run when no seed has found a better epoch for so many; None for never. A seed's best epoch is
@@ -117,6 +124,7 @@ def fit(
     seeds = loop.check_seeds(seeds)
     limits = limits_of(model, rule)
     check_numbers(epochs, batch_size, validation, patience)
+    begin = beginning(model, params, opt_state, scale, len(seeds))
     if scale is None:
         num_steps = np.shape(data.train_x)[-2] if model.recurrent and hasattr(data, "train_x") else None
         scale = initial_scale(model, batch_size, num_steps)
@@ -141,6 +149,7 @@ def fit(
         state=state,
         place=place,
         signs=visible_signs,
+        begin=begin,
     )
 
 

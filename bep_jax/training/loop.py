@@ -23,6 +23,7 @@ from jax import lax
 from bep_jax.kernels import bits
 from bep_jax.kernels.host import to_host
 from bep_jax.network.model import check_key
+from bep_jax.training.beginning import Beginning
 from bep_jax.training.checkpoint import Checkpoints, describe, fingerprint
 from bep_jax.training.devices import ONE_DEVICE, Placement
 from bep_jax.training.interrupt import interruptible
@@ -97,6 +98,7 @@ def train(
     state: TrainState | None = None,
     place: Placement = ONE_DEVICE,
     signs: Callable[[Any], tuple[jax.Array, ...]] | None = None,
+    begin: Beginning | None = None,
 ) -> Result:
     """Trains one network per seed with any learner and tests them; the arguments are those of `bep_jax.fit`.
 
@@ -107,6 +109,7 @@ def train(
       place: the devices; with a batch axis, the learner's step adds up what it learns over it.
       signs: from one seed's params, bool arrays ``[N, K]``: what `Result.changed` compares with the start. A function
         of a module, so that programs are shared.
+      begin: where training starts, if not at what the learner draws.
 
     Returns:
       A `Result`; its history is the learner's metrics and validation_accuracy.
@@ -146,6 +149,7 @@ def train(
             "learner": describe(learner),
             "data": {name: fingerprint(a) for name, a in arrays._asdict().items() if a is not None},
             "settings": describe(settings),
+            **({} if begin is None else {"begin": begin.described()}),
         }
         checkpoints = Checkpoints(checkpoint_dir, config, resume)
         done = checkpoints.epoch
@@ -161,6 +165,7 @@ def train(
         numbers = place.put(np.asarray(seeds, np.uint32), 0)
         fresh, *rows = programs.start(place.put(key, None), numbers, place.put(settings, 0), arrays.train_split)
         state = fresh if state is None else place.put(_copy_of(state, fresh), 0)
+        state = state if begin is None else begin.applied(state, place)
         start = None if signs is None else programs.signs(state.params)
         best = jax.tree.map(jnp.copy, state.params) if sizes.held_out else None
         run = _Run(state, settings, Watch.start(len(seeds)), best)

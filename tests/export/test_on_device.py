@@ -78,7 +78,7 @@ CASES = {
         16,
         1,
         None,
-        ((5, 3), (7, 11), (35, 33)),
+        ((5, 3), (8, 11), (35, 20)),
         "gcc",
     ),
     "rnn": (
@@ -179,7 +179,7 @@ def test_memory():
     for num_inputs, width, batch, most in ((64, 35, 8, 6 << 10), (784, 105, 16, 140 << 10)):
         model = bep.mlp(num_inputs=num_inputs, widths=(width, width), num_classes=5)
         params = bep.Params(
-            tuple(np.ones(shape, np.int16) for shape in model.matrix_shapes),
+            tuple(np.full(shape, 3, np.int16) for shape in model.matrix_shapes),
             np.zeros((5, (width + 31) // 32), np.uint32),
         )
         header = bep.to_c(model, params, rule=bep.Rule(bits=8, group_size=35), batch_size=batch)

@@ -87,7 +87,8 @@ static inline void @prefix@_back(const uint32_t *weights, uint32_t num_neurons, 
         below[num_words - 1u] &= (1u << num_inputs % 32u) - 1u;
 }
 
-/* Of the wrong neurons of each group, whose bits are set, leaves the one with the smallest |z|, the first on ties. */
+/* Of the wrong neurons of each group, whose bits are set, leaves the one with the smallest |z|, the first on
+ * ties; the last group may be shorter. */
 static inline void @prefix@_compete(const int32_t *z, uint32_t num_neurons, uint32_t group_size, uint32_t *wrong)
 {
     uint32_t first, n, best, size, least = 0;

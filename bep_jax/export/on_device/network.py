@@ -113,7 +113,7 @@ def learning(model: Model, hidden: list[np.ndarray], settings: Settings, encoder
         types=[f"typedef {weight_type} @prefix@_weight_t;"],
         arrays=arrays,
         functions=functions,
-        const_bytes=threefry.CONST_BYTES + settings.fixed.base.nbytes + 4 * len(model.layers),
+        const_bytes=threefry.CONST_BYTES + settings.fixed.base.nbytes,
         initial_bytes=initial,
         static_bytes=initial + 4 * len(counts) + sum(_SIZES[c_type] * length for c_type, _, length in memory),
         stack_bytes=max(taking + max(encoder_bytes, 4 * planes), 4 * (columns + planes) + 2 * rows + 16),
@@ -193,13 +193,8 @@ def _sample(model: Model, parts: list[CLearning], settings: Settings) -> list[st
         "return found;",
     ]
     drop = [f"@prefix@_{name} = 0;" for name in ("filled", "kept", "hits", *(["rows"] if model.recurrent else []))]
-    grow = [
-        f"static const uint32_t widths[{len(model.widths)}] = {{{', '.join(f'{n}u' for n in model.widths)}}};",
-        f"if (layer >= {len(model.widths)}u || size == 0 || widths[layer] % size != 0)",
-        "    return 1;",
-        "@prefix@_group_size[layer] = size;",
-        "return 0;",
-    ]
+    widths = " || ".join(f"(layer == {i}u && size <= {n}u)" for i, n in enumerate(model.widths))
+    grow = [f"if (size == 0 || !({widths}))", "    return 1;", "@prefix@_group_size[layer] = size;", "return 0;"]
     return [
         "/* Forgets the batch that was begun. */",
         function("void @prefix@_drop(void)", drop),
@@ -208,7 +203,7 @@ def _sample(model: Model, parts: list[CLearning], settings: Settings) -> list[st
         "/* The update of the batch, which need not be full. */",
         function("void @prefix@_flush(void)", flush),
         function(f"int @prefix@_learn({given})", learn),
-        "/* Another group size of a layer, from 0; 1 where it does not divide the width. */",
+        "/* Another group size of a layer, from 0; 1 where it is not from 1 to the width. */",
         function("int @prefix@_set_group_size(uint32_t layer, uint32_t size)", grow),
     ]
 
