@@ -185,9 +185,14 @@ def _table(table: Table, saved: Saved, label: str | None) -> Samples:
     """Features by the columns of training, else in the order of the file."""
     notes = (described(table), *table.notes)
     wanted = label or (saved.columns.label if saved.columns is not None else None)
-    labels = None
+    labels: list[Hashable] | None = None
     if wanted is not None and (label is not None or (table.names is not None and wanted in table.names)):
-        labels = labels_of(table, wanted, "predict")
+        try:
+            labels = labels_of(table, wanted, "predict")
+        except ValueError as error:
+            if label is not None:
+                raise
+            notes = (*notes, f"labels are ignored: {str(error).removeprefix('predict: ')}")
         table = without(table, wanted)
     columns = saved.columns
     if columns is None:
