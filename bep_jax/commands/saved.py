@@ -126,6 +126,7 @@ class Export:
             one.encoder,
             prefix=self.prefix,
             columns=saved.columns,
+            classes=saved.classes,
             rule=_rule(self.rule) if self.learn else None,
             batch_size=self.batch_size,
             window=saved.window,

@@ -148,6 +148,8 @@ def _features(x: Any, name: str, time_axis: int | None) -> np.ndarray | list[np.
         if isinstance(x, str | bytes) or not isinstance(x, Sequence):
             raise TypeError(f"{_WHO}: {name} must be an array, a list or a table, got {type(x).__name__}.")
         ragged = len({_shape(one) for one in x}) > 1
+    elif np.ndim(x) == 0:
+        raise TypeError(f"{_WHO}: {name} must be an array of samples, got {x!r}.")
     parts = [_numbers(one, name) for one in x] if ragged else [_numbers(x, name)]
     if any(part.size == 0 for part in parts):
         raise ValueError(f"{_WHO}: {name} is empty, or holds an empty series.")

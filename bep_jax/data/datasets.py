@@ -245,7 +245,7 @@ def _check_meant(
 ) -> None:
     """Raises ValueError for an argument that this data set has no use for, or a split or fold that it has not."""
     splits = images.SPLITS if name in images.IDX else ("official",)
-    if split not in splits:
+    if not isinstance(split, str) or split not in splits:
         raise ValueError(f"load: {name!r} has split={' or '.join(map(repr, splits))}, got {split!r}.")
     if name != "random-prototypes" and sizes:
         raise ValueError(f"load: {', '.join(sizes)} belong to 'random-prototypes', not to {name!r}.")

@@ -8,6 +8,7 @@ Axis letters: K inputs, N neurons, C classes, F features, b bits per feature, W 
 """
 
 import re
+from collections.abc import Sequence
 from typing import cast
 
 import jax
@@ -40,6 +41,7 @@ def to_c(
     opt_state: OptimizerState | None = None,
     window: int | None = None,
     columns: Columns | None = None,
+    classes: Sequence[str] | None = None,
 ) -> str:
     """Writes a network as a C99 header: exactly the predictions and logits of `bep_jax.logits`.
 
@@ -81,6 +83,7 @@ def to_c(
       window: recurrent: T, the time steps of a sample. Of a network that learns, errors travel back so many steps at
         most, and no more than its ``horizon``; one of the two is needed.
       columns: ``Dataset.columns`` of a table: a comment says which input is which.
+      classes: C names: a comment says which class is which.
 
     Returns:
       The text of the header.
@@ -152,6 +155,7 @@ def to_c(
         *([FINITE_MATH] if stages.is_float else []),
         *(f"#define @PREFIX@_{key} {value} /* {comment} */" for key, (value, comment) in sizes.items()),
         *_inputs(columns, stages.num_inputs),
+        *_classes(classes, model.num_classes),
         f"\ntypedef {stages.input_type} @prefix@_input_t;\n",
         *(learns.types if learns is not None else []),
         *stages.constants,
@@ -172,10 +176,25 @@ def _inputs(columns: Columns | None, num_inputs: int) -> list[str]:
         return []
     if len(columns.names) != num_inputs:
         raise ValueError(f"to_c: the columns make {len(columns.names)} features, the encoder takes {num_inputs}.")
-    names = [re.sub(r"[^ -~]|[*?\\]", "_", name) for name in columns.names]
-    values = ["input[i] is", *(f"  {i}: {name}" for i, name in enumerate(names)), '"a = b" is 1 where a is b, else 0;']
-    lines = [*values[: 1 + num_inputs], *(values[-1:] if any(" = " in name for name in names) else [])]
+    names = [_plain(name) for name in columns.names]
+    lines = ["input[i] is", *(f"  {i}: {name}" for i, name in enumerate(names))]
+    if any(" = " in name for name in names):
+        lines.append('"a = b" is 1 where a is b, else 0;')
     return ["\n/* " + "\n * ".join([*lines, "a value that is missing is NAN."]) + " */"]
+
+
+def _classes(classes: Sequence[str] | None, num_classes: int) -> list[str]:
+    """A comment with the name of every class."""
+    if classes is None:
+        return []
+    if len(classes) != num_classes:
+        raise ValueError(f"to_c: the model has {num_classes} classes, got {len(classes)} names.")
+    return ["\n/* classes are " + ", ".join(f"{i}: {_plain(name)}" for i, name in enumerate(classes)) + " */"]
+
+
+def _plain(name: str) -> str:
+    """A name that may stand in a comment."""
+    return re.sub(r"[^ -~]|[*?\\]", "_", name)
 
 
 def _learning(model, params, rule, batch_size, opt_state, window, stages: Stages) -> Learning | None:

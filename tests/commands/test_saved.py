@@ -59,7 +59,9 @@ def test_export(ensemble, tmp_path, capsys):
     saved = bep.load(folder / "net")
 
     def header(i, **options):
-        return bep.to_c(saved.model, jax.tree.map(lambda a: a[i], saved.params), saved.encoder, **options)
+        return bep.to_c(
+            saved.model, jax.tree.map(lambda a: a[i], saved.params), saved.encoder, classes=saved.classes, **options
+        )
 
     args = ["export", "--model", str(folder / "net")]
     assert cli.main([*args, "--format", "c"]) == 0

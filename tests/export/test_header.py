@@ -192,7 +192,8 @@ def test_features_of_several_numbers_of_bits(most, tmp_path):
     model = bep.mlp(num_inputs=encoder.num_bits, widths=(15,), num_classes=3)
     assert_same(tmp_path, model, random_params(model), encoder, train[:99].astype(np.float32))
     columns = Columns((Column("size */"), Column("kind", ("a", "b")), Column("n?\n")), "y")
-    header = to_c(model, random_params(model), encoder, columns=columns)
+    header = to_c(model, random_params(model), encoder, columns=columns, classes=("no", "*/", "yes"))
+    assert "/* classes are 0: no, 1: _/, 2: yes */" in header
     assert "0: size _/\n *   1: kind = a\n *   2: kind = b\n *   3: n__\n" in header and "is 1 where a is b" in header
     with pytest.raises(ValueError, match="to_c: the columns make 1 features, the encoder takes 4"):
         to_c(model, random_params(model), encoder, columns=Columns((Column("x"),)))
