@@ -18,6 +18,7 @@ import jax
 import numpy as np
 
 import bep_jax as bep
+from bep_jax.learning.laws import divisors
 from bep_jax.network.layers.dense import Dense
 from bep_jax.training import loop
 from bep_jax.training.fitting import BinaryLearner
@@ -33,8 +34,7 @@ def usual_group_size(width: int) -> int:
       >>> usual_group_size(525), usual_group_size(100)
       (105, 20)
     """
-    divisors = [d for d in range(1, width + 1) if width % d == 0]
-    return _GROUP_SIZES.get(width) or min(divisors, key=lambda d: abs(d - width / 5))
+    return _GROUP_SIZES.get(width) or min(divisors(width), key=lambda d: abs(d - width / 5))
 
 
 def fit(

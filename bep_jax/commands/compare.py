@@ -110,11 +110,12 @@ class Compare:
     def _train(self, plan: Plan, name: str, model: Model, data: Dataset) -> tuple[dict[str, Any], Result]:
         training = self.training
         setting = self._setting(plan, name, model, data)
+        settings = [setting] * len(training.which_seeds)
         ends: list[float] = []
         begun = time.perf_counter()
-        result = self._fit(plan, name, model, data, [setting] * training.seeds, training.epochs, ends)
+        result = self._fit(plan, name, model, data, settings, training.epochs, ends)
         seconds = np.diff([begun, *ends])
-        peak = memory.peak_bytes(lambda: self._fit(plan, name, model, data, [setting] * training.seeds, 1, []))
+        peak = memory.peak_bytes(lambda: self._fit(plan, name, model, data, settings, 1, []))
         accuracy = result.test_accuracy
         return {
             "method": name,
@@ -156,7 +157,7 @@ class Compare:
             data,
             epochs=epochs,
             batch_size=plan.batch_size(data),
-            seeds=training.seeds if seeds is None else seeds,
+            seeds=training.which_seeds if seeds is None else seeds,
             key=jax.random.key(training.seed),
             validation=training.validation,
             patience=training.patience or None,

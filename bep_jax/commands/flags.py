@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from tyro.conf import arg
 
 from bep_jax.reproduce.flags import DataDir
+from bep_jax.training.loop import check_seeds
 
 # Flags that were, and what to write instead.
 RENAMED = {
@@ -132,8 +133,8 @@ class Training:
         arg(metavar="N", help_behavior_hint="(default: a 20th of the samples, 16 to 100; of many up to 256)"),
     ] = None
     """Samples a step."""
-    seeds: Annotated[int, arg(metavar="N")] = 5
-    """How many networks, trained side by side and differing in everything that is drawn."""
+    seeds: Annotated[int | tuple[int, ...], arg(metavar="N [N ...]")] = 5
+    """How many networks, trained side by side and differing in everything that is drawn; or, two or more, which."""
     seed: Annotated[int, arg(metavar="N")] = 0
     """What all of them are drawn from."""
     validation: Annotated[float, arg(metavar="FRACTION")] = 0.1
@@ -151,6 +152,10 @@ class Training:
     """End training after so many epochs without a better validation accuracy."""
     class_weight: Annotated[Literal["balanced"] | None, arg(help_behavior_hint="(default: samples as they are)")] = None
     """balanced: every epoch has as many samples of each class, for classes of unequal size."""
+
+    @property
+    def which_seeds(self) -> tuple[int, ...]:
+        return check_seeds(self.seeds)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

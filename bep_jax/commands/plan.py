@@ -10,9 +10,10 @@ from bep_jax.commands.flags import Data, Network, RuleFlags, Training
 from bep_jax.data import datasets, images
 from bep_jax.data.datasets import Dataset
 from bep_jax.data.encode import Composition, Encoder, Thermometer
-from bep_jax.learning.laws import initial_scale
+from bep_jax.learning.laws import divisors, initial_scale
 from bep_jax.learning.rule import Rule, thresholds
 from bep_jax.network.model import Model, check_scale, conv, mlp, rnn
+from bep_jax.training.samples import cut_batch
 
 Kind = Literal["mlp", "conv", "rnn"]
 _SERIES = "ucr/"
@@ -87,10 +88,11 @@ class Plan:
 
     def batch_size(self, data: Dataset) -> int:
         size = data.train_y.shape[-1]
-        if self.kind == "rnn" and self.dataset.startswith(_SERIES):
-            return self.wanted_batch_size or max(1, size // 10)
         few, many = (min(most, math.ceil(size / batches)) for most, batches in (_BATCHES, _MANY_BATCHES))
-        return self.wanted_batch_size or min(size, max(_LEAST_BATCH, few, many))
+        usual = max(_LEAST_BATCH, few, many)
+        if self.kind == "rnn" and self.dataset.startswith(_SERIES):
+            usual = max(1, size // 10)
+        return cut_batch(self.wanted_batch_size or usual, data)
 
     def settings(self, data: Dataset) -> dict[str, Any]:
         """What was given, and what follows from shapes where nothing was: a layer each."""
@@ -205,7 +207,7 @@ def make_plan(data: Data, network: Network, flags: RuleFlags, training: Training
     if training.scale is not None and not (training.scale > 0 and math.isfinite(training.scale)):
         raise ValueError(f"train: --scale must be positive and finite, got {training.scale}.")
     # Spread, so that runs with different --seed do not share draws; with --seed 0 they are 0, 1, 2, ...
-    draws = tuple((training.seed * 1_000_003 + s) % 2**31 for s in range(training.seeds))
+    draws = tuple((training.seed * 1_000_003 + s) % 2**31 for s in training.which_seeds)
     options: dict[str, Any] = {
         "split": data.split,
         "data_dir": data.data_dir,
@@ -232,7 +234,6 @@ def _check_numbers(training: Training) -> None:
     for name, least in (
         ("epochs", 1),
         ("batch_size", 1),
-        ("seeds", 1),
         ("patience", 0),
         ("stop_after", 1),
         ("seed", 0),
@@ -240,6 +241,8 @@ def _check_numbers(training: Training) -> None:
         value = getattr(training, name)
         if value is not None and value < least:
             raise ValueError(f"train: {_flag(name)} must be at least {least}, got {value}.")
+    if isinstance(training.seeds, int) and training.seeds < 1:
+        raise ValueError(f"train: --seeds must be at least 1, got {training.seeds}.")
     if training.stop_after is not None and not training.validation:
         raise ValueError("train: --stop-after wants validation samples; leave out --validation 0.")
     if training.seed >= 2**31:
@@ -285,9 +288,9 @@ def _group_size(sizes: tuple[int, ...], widths: tuple[int, ...], kind: Kind, fil
         raise ValueError(f"train: --group-size takes one value or {len(widths)}, one a layer; got {len(sizes)}.")
     for width, size in zip(widths, sizes * len(widths) if len(sizes) == 1 else sizes, strict=True):
         if size < 1 or width % size:
-            divisors = ", ".join(str(d) for d in range(1, width + 1) if width % d == 0)
             raise ValueError(
-                f"train: --group-size {size} does not divide the width {width}; its divisors are {divisors}."
+                f"train: --group-size {size} does not divide the width {width}; its divisors are "
+                f"{', '.join(map(str, divisors(width)))}."
             )
     if len(sizes) == 1:
         return sizes[0]

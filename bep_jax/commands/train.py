@@ -112,7 +112,7 @@ class Train:
         print(
             f"{plan.dataset}: {data.train_y.shape[-1]:,} training and {data.test_y.shape[-1]:,} test samples of "
             f"{data.num_inputs:,} bits{report.steps(plan, data)}, {data.num_classes} classes\n"
-            f"{plan.title}: {_count(training.seeds, 'seed')}, {_count(training.epochs, 'epoch')}, "
+            f"{plan.title}: {_count(len(training.which_seeds), 'seed')}, {_count(training.epochs, 'epoch')}, "
             f"{settings_text(settings)}",
             flush=True,
         )
@@ -129,7 +129,7 @@ class Train:
             data,
             epochs=training.epochs,
             batch_size=settings["batch_size"],
-            seeds=training.seeds,
+            seeds=training.which_seeds,
             key=jax.random.key(training.seed),
             validation=training.validation,
             patience=training.patience or None,

@@ -14,13 +14,20 @@ _BOMS = (
 
 
 def root(data_dir: str | os.PathLike | None) -> Path:
-    """``data_dir``, else ``$BEP_JAX_DATA``, else ``~/.cache/bep_jax``."""
+    """``data_dir``, else ``$BEP_JAX_DATA``, else ``~/.cache/bep_jax``.
+
+    Raises:
+      ValueError: there is no home folder, as in a container whose user has none.
+    """
     if chosen := data_dir or os.environ.get("BEP_JAX_DATA"):
-        return Path(chosen).expanduser()
+        return Path(os.path.expanduser(chosen))
     try:
         return Path.home() / ".cache" / "bep_jax"
     except RuntimeError as error:
-        raise ValueError("load: there is no home folder; name one for data by data_dir or $BEP_JAX_DATA.") from error
+        raise ValueError(
+            "load: there is no home folder to look for data in; name a folder by --data-dir (data_dir=...) or "
+            "$BEP_JAX_DATA."
+        ) from error
 
 
 def find(name: str | os.PathLike, data_dir: str | os.PathLike | None) -> Path:
@@ -29,7 +36,7 @@ def find(name: str | os.PathLike, data_dir: str | os.PathLike | None) -> Path:
     Raises:
       FileNotFoundError: it is in neither place.
     """
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     if path.exists():
         return path
     folder = root(data_dir)

@@ -10,6 +10,7 @@ Axis letters: N neurons, K inputs, C classes, W = ceil(K / 32) words, S seeds.
 
 import dataclasses
 import itertools
+import json
 import math
 import os
 import re
@@ -34,6 +35,7 @@ from bep_jax.network.model import Model, Params
 # Version 1 had no window, 2 no patterns and gated updates, 3 no columns, as many bits for every feature, no
 # convolutions and no choice of who learns.
 _FORMAT = Format("bep_jax", 4, "model from bep.save")
+_UNREADABLE = (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError)
 _THRESHOLD_BYTES = 8  # of the widest number that a safetensors file can hold
 
 
@@ -132,7 +134,7 @@ def load(path: str | os.PathLike) -> Saved:
     tensors, about = tensor_file.loads(_FORMAT, content, path, "load")
     try:
         return _decode(tensors, about)
-    except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
+    except _UNREADABLE as error:
         raise ValueError(f"load: {path} is whole, but holds no network ({type(error).__name__}: {error}).") from error
 
 
@@ -157,6 +159,8 @@ def to_bytes(
       True
     """
     num_networks = _check_params(model, params)
+    if not isinstance(hidden, bool | np.bool_):
+        raise TypeError(f"save: hidden must be a bool, got {hidden!r}.")
     lead = () if num_networks is None else (num_networks,)
     tensors: dict[str, np.ndarray] = {}
     for i, h in enumerate(map(np.asarray, params.hidden)):
@@ -169,9 +173,13 @@ def to_bytes(
         "hidden": bool(hidden),
         "encoder": _describe_encoders(model, encoder, num_networks, tensors),
         "classes": _check_classes(model, classes),
-        "window": _check_window(window),
+        "window": None if window is None else check_count(window, "window", "save"),
         "columns": _describe_columns(columns, encoder),
     }
+    try:
+        _decode(tensors, json.loads(json.dumps(about)))
+    except _UNREADABLE as error:
+        raise ValueError(f"save: nothing could read this again: {error}") from error
     return tensor_file.dumps(_FORMAT, tensors, about)
 
 
@@ -206,12 +214,6 @@ def _check_classes(model: Model, classes: Sequence[str] | None) -> list[str] | N
     if len(classes) != model.num_classes:
         raise ValueError(f"save: the model has {model.num_classes} classes, got {len(classes)} names.")
     return [str(name) for name in classes]
-
-
-def _check_window(window: int | None) -> int | None:
-    if window is None:
-        return None
-    return check_count(window, "window", "save")
 
 
 def _describe_columns(columns: Columns | None, encoder: Encoder | Sequence[Encoder] | None) -> dict[str, Any] | None:

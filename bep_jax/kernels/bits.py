@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bep_jax.kernels.checks import check_count
 from bep_jax.kernels.isolate import isolated
 
 WORD_BITS = 32
@@ -25,11 +26,14 @@ def num_words(num_bits: int) -> int:
     Returns:
       ceil(K / 32).
 
+    Raises:
+      TypeError, ValueError: it is no such number.
+
     Example:
       >>> num_words(33)
       2
     """
-    return -(-num_bits // WORD_BITS)
+    return -(-check_count(num_bits, "num_bits", "num_words", least=0) // WORD_BITS)
 
 
 def pack(a: jax.typing.ArrayLike) -> jax.Array:
@@ -85,7 +89,7 @@ def unpack(x: jax.typing.ArrayLike, num_bits: int) -> jax.Array:
         raise TypeError(f"unpack: wanted uint32 words, got {x.dtype}.")
     if num_bits < 1 or x.ndim == 0 or x.shape[-1] != num_words(num_bits):
         raise ValueError(
-            f"unpack: num_bits={num_bits} needs a last axis of {num_words(num_bits)} words, got shape {x.shape}."
+            f"unpack: num_bits={num_bits} needs a last axis of {-(-num_bits // WORD_BITS)} words, got shape {x.shape}."
         )
     return jnp.where(unpack_minor(x, num_bits=num_bits), jnp.int8(1), jnp.int8(-1))
 
@@ -104,7 +108,7 @@ def check_padding(x: jax.typing.ArrayLike, num_bits: int, who: str) -> None:
 def pack_minor(bits: jax.Array) -> jax.Array:
     """Packs bool ``[..., K]`` along the last axis: uint32 ``[..., W]``. No fusion wall: for use inside kernels."""
     bits = jnp.pad(bits, [(0, 0)] * (bits.ndim - 1) + [(0, -bits.shape[-1] % WORD_BITS)])
-    groups = bits.reshape(*bits.shape[:-1], -1, WORD_BITS).astype(jnp.uint32)
+    groups = bits.reshape(*bits.shape[:-1], bits.shape[-1] // WORD_BITS, WORD_BITS).astype(jnp.uint32)
     return jnp.sum(groups << _SHIFTS.reshape((1,) * bits.ndim + (-1,)), axis=-1, dtype=jnp.uint32)
 
 
@@ -127,7 +131,7 @@ def pack_major(bits: jax.Array) -> jax.Array:
 def unpack_minor(x: jax.Array, *, num_bits: int) -> jax.Array:
     """Words ``[..., W]`` to bool ``[..., K]``."""
     ones = jnp.bitwise_and(x[..., None] >> _SHIFTS.reshape((1,) * x.ndim + (-1,)), jnp.uint32(1)) != 0
-    return ones.reshape(*x.shape[:-1], -1)[..., :num_bits]
+    return ones.reshape(*x.shape[:-1], WORD_BITS * x.shape[-1])[..., :num_bits]
 
 
 def unpack_major(x: jax.Array, *, num_bits: int) -> jax.Array:

@@ -42,4 +42,14 @@ def over_seeds(function: Callable, in_axes: Sequence[int | None]) -> Callable:
       >>> over_seeds(lambda a, b: a + b, (0, None))(jnp.arange(3), jnp.int32(4)).tolist()
       [4, 5, 6]
     """
-    return jax.vmap(one_by_one(function), in_axes=tuple(in_axes))
+    if jax.default_backend() != "cpu":
+        return jax.vmap(function, in_axes=tuple(in_axes))
+
+    def mapped(*args):
+        def one(own):
+            rest = iter(own)
+            return function(*(arg if axis is None else next(rest) for arg, axis in zip(args, in_axes, strict=True)))
+
+        return jax.lax.map(one, tuple(arg for arg, axis in zip(args, in_axes, strict=True) if axis is not None))
+
+    return mapped

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
+from jax import export, lax
 
 from bep_jax.kernels import bits, products
 from bep_jax.kernels.isolate import isolated, jit
@@ -41,6 +41,9 @@ class Stats(NamedTuple):
     active: jax.Array  # int32 [], samples that the trigger let learn
     correct: jax.Array  # int32 [], samples that were classified correctly before the update
     winners: jax.Array  # int32 [L], neurons of each layer that learned, summed over samples
+
+
+export.register_namedtuple_serialization(Stats, serialized_name="bep_jax.Stats")
 
 
 class NetworkSignals(NamedTuple):

@@ -59,6 +59,17 @@ def usual_gate(layer: Layer) -> int:
     return math.floor(layer.usual_gate * math.sqrt(layer.gate_fan_in) + 1e-9)
 
 
+def divisors(width: int) -> list[int]:
+    """All divisors, ascending.
+
+    Example:
+      >>> divisors(45)
+      [1, 3, 5, 9, 15, 45]
+    """
+    small = [d for d in range(1, math.isqrt(width) + 1) if width % d == 0]
+    return sorted({*small, *(width // d for d in small)})
+
+
 def usual_group_size(layer: Layer) -> int:
     """γ: the width over the layer's ``usual_groups``, 7 or recurrent 45; where it has one near, a divisor of the width.
 
@@ -70,6 +81,5 @@ def usual_group_size(layer: Layer) -> int:
       [5, 15, 51, 75, 115, 14]
     """
     width, wanted = layer.width, layer.width / layer.usual_groups
-    divisors = (d for d in range(1, width + 1) if width % d == 0)
-    nearest = min(divisors, key=lambda d: (abs(math.log(d / wanted)), d))
+    nearest = min(divisors(width), key=lambda d: (abs(math.log(d / wanted)), d))
     return nearest if abs(math.log(nearest / wanted)) <= math.log(1.5) else max(1, round(wanted))

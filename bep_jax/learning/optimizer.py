@@ -13,10 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax import export
 
 from bep_jax.kernels.host import put_like, to_host
 from bep_jax.kernels.isolate import isolated, jit
-from bep_jax.learning.rule import Limits, Rule, draw_thresholds, np_to_jax, reinforcement_base
+from bep_jax.learning.rule import Limits, Rule, check_limits, draw_thresholds, np_to_jax, reinforcement_base
 from bep_jax.network.model import check_key
 
 
@@ -27,6 +28,9 @@ class OptimizerState(NamedTuple):
     base: jax.Array  # uint32 [M, 2], reinforcement probability per matrix at error rate 1, a float64 as two words
     draw: jax.Array  # uint32 [M], a weight is reinforced when its 32 random bits are below
     saturation: jax.Array  # int32 [], |h| is at most
+
+
+export.register_namedtuple_serialization(OptimizerState, serialized_name="bep_jax.OptimizerState")
 
 
 def optimizer(rule: Rule | Limits, key: jax.Array) -> optax.GradientTransformation:
@@ -56,6 +60,8 @@ def optimizer(rule: Rule | Limits, key: jax.Array) -> optax.GradientTransformati
     """
     if not isinstance(rule, Rule | Limits):
         raise TypeError(f"optimizer: wanted a Rule or Limits, got {type(rule).__name__}.")
+    if isinstance(rule, Limits):
+        check_limits(rule, "optimizer")
     check_key("optimizer", key)
 
     def init(hidden) -> OptimizerState:

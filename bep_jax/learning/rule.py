@@ -16,13 +16,15 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax import export
 
 from bep_jax.kernels.isolate import tracing
-from bep_jax.learning.laws import usual_gate, usual_group_size
+from bep_jax.learning.laws import divisors, usual_gate, usual_group_size
 from bep_jax.network.model import Model
 
 # Keeps decimals such as 0.29 * 100 = 28.999999999999996 on the side of the integer that was meant.
 _GUARD = 1e-9
+_SATURATION = tuple(2 ** (bits - 1) - 1 for bits in range(8, 17))
 
 
 @jax.tree_util.register_static
@@ -93,6 +95,9 @@ class Limits(NamedTuple):
     saturation: jax.Array  # int32 []; |h| is at most
 
 
+export.register_namedtuple_serialization(Limits, serialized_name="bep_jax.Limits")
+
+
 def thresholds(model: Model, rule: Rule) -> Limits:
     """The integers that a rule means for a model.
 
@@ -134,10 +139,9 @@ def thresholds(model: Model, rule: Rule) -> Limits:
     sizes = tuple(w if band else s for w, s, band in zip(model.widths, sizes, by_band, strict=True))
     for width, size in zip(model.widths, sizes, strict=True):
         if rule.group_size is not None and width % size:
-            divisors = ", ".join(str(d) for d in range(1, width + 1) if width % d == 0)
             raise ValueError(
                 f"thresholds: group_size={rule.group_size} must divide every width, got {model.widths}. The "
-                f"divisors of {width} are {divisors}."
+                f"divisors of {width} are {', '.join(map(str, divisors(width)))}."
             )
     most = 2**31 - 1
     gates = [
@@ -163,25 +167,62 @@ def np_to_jax(value, dtype) -> jax.Array:
 
 
 def limits_of(model: Model, rule: Rule | Limits) -> Limits:
-    """`thresholds` of a rule; limits as they are.
+    """`thresholds` of a rule; limits as they are, where a rule can mean them for this model.
 
     Raises:
-      ValueError: limits of another model, or of several rules where there must be one.
+      TypeError: limits of another dtype.
+      ValueError: limits of another model, or that no rule means.
     """
     if not isinstance(rule, Limits):
         return thresholds(model, rule) if tracing() else _known_thresholds(model, rule)
     layers, matrices = len(model.layers), len(model.matrix_shapes)
+    check_limits(rule, "limits")
     # A leading axis is `fit`'s to map over; elsewhere the checks of shapes below catch it.
-    if rule.gate.shape[-1:] != (layers,) or rule.draw.shape[-1:] != (matrices,):
-        raise ValueError(
-            f"limits: made for {rule.gate.shape[-1]} layers and {rule.draw.shape[-1]} matrices, the model has "
-            f"{layers} and {matrices}."
-        )
+    for name, shape in (("gate", (layers,)), ("group_size", (layers,)), ("band", (layers,)), ("draw", (matrices,))):
+        found = np.shape(getattr(rule, name))
+        if found[-1:] != shape:
+            raise ValueError(f"limits: {name} must be of shape {shape}, as the model has so many, got {found}.")
+    if isinstance(rule.group_size, jax.core.Tracer) or isinstance(rule.margin, jax.core.Tracer):
+        return rule
+    sizes, margin = np.asarray(rule.group_size), np.asarray(rule.margin)
+    for i, layer in enumerate(model.layers):
+        for size in sizes[..., i].ravel().tolist():
+            if size < 1 or (layer.width % size and size != usual_group_size(layer)):
+                raise ValueError(
+                    f"limits: group_size must divide the width {layer.width} of layer {i + 1}, got {size}."
+                )
+    if np.any(margin < 1) or np.any(margin > model.num_outputs):
+        raise ValueError(f"limits: margin must be in 1..{model.num_outputs}, the last width, got {margin.tolist()}.")
     return rule
 
 
 # While something is traced, arrays may belong to the trace.
 _known_thresholds = functools.lru_cache(maxsize=64)(thresholds)
+
+
+def check_limits(limits: Limits, who: str) -> None:
+    """Raises TypeError or ValueError, naming ``who``, for limits that no rule means for any model."""
+    for name, dtype in zip(
+        Limits._fields, ("int32", "int32", "int32", "int32", "uint32", "uint32", "int32"), strict=True
+    ):
+        found = getattr(getattr(limits, name), "dtype", type(getattr(limits, name)).__name__)
+        if found != dtype:
+            raise TypeError(f"{who}: {name} must be {dtype}, got {found}; limits come from bep.thresholds.")
+    if limits.base.shape[-2:] != (*limits.draw.shape[-1:], 2):
+        raise ValueError(f"{who}: base {limits.base.shape} and draw {limits.draw.shape} are for other matrices.")
+    if any(isinstance(a, jax.core.Tracer) for a in limits):
+        return
+    saturation, p = np.asarray(limits.saturation), np.ascontiguousarray(limits.base).view(np.float64)
+    if not np.all(np.isin(saturation, _SATURATION)):
+        raise ValueError(
+            f"{who}: saturation must be among {', '.join(map(str, _SATURATION))}, got {saturation.tolist()}."
+        )
+    if not np.all((p >= 0) & (p <= 1)):
+        raise ValueError(f"{who}: base must hold the words of float64 numbers in [0, 1], got {p.ravel().tolist()}.")
+    for name in ("gate", "band"):
+        values = np.asarray(getattr(limits, name))
+        if np.any(values < 0):
+            raise ValueError(f"{who}: {name} must be at least 0, got {values.tolist()}.")
 
 
 def reinforcement_base(rule: Rule, matrix_shapes: Sequence[tuple[int, int]]) -> np.ndarray:
@@ -213,7 +254,7 @@ def next_group_size(width: int, group_size: int) -> int:
       >>> [next_group_size(525, g) for g in (15, 21, 525)]
       [21, 25, 525]
     """
-    return next((g for g in range(group_size + 1, width + 1) if width % g == 0), width)
+    return next((g for g in divisors(width) if g > group_size), width)
 
 
 def _integer(name: str, value) -> int:

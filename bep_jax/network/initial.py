@@ -14,6 +14,7 @@ import numpy as np
 from jax import lax
 
 from bep_jax.kernels import bits, products
+from bep_jax.kernels.checks import check_memory
 
 _INT16_MAX = 32767
 
@@ -56,6 +57,7 @@ def hebbian(key: jax.Array, width: int, patterns: int, scale: float) -> jax.Arra
       >>> bool((h == h.T).all()), h[0, 0]
       (True, Array(193, dtype=int16))
     """
+    check_memory(16 * patterns + patterns * width // 8, f"{patterns:,} patterns", "rnn")
     return _agree(key, _hebbian_table(scale, patterns), width=width)
 
 

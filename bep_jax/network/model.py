@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bep_jax.kernels.checks import check_count
+from bep_jax.kernels.checks import check_count, check_memory
 from bep_jax.network.frames import equiangular_frame
 from bep_jax.network.layers.convolution import Convolution, usual_filters
 from bep_jax.network.layers.dense import Dense
@@ -70,6 +70,13 @@ class Model:
         values = iter(hidden)
         return [tuple(next(values) for _ in layer.matrix_shapes) for layer in self.layers]
 
+    def check_memory(self, who: str, num_networks: int = 1) -> None:
+        """Raises ValueError, naming ``who``, if so many networks cannot be held by any memory of this machine."""
+        sizes = [rows * columns for rows, columns in self.matrix_shapes]
+        # int16 weights, and while they are drawn or updated 32 bits for each of a matrix.
+        what = f"{num_networks} network{'s' * (num_networks > 1)} of {sum(sizes):,} weights"
+        check_memory(2 * num_networks * sum(sizes) + 4 * max(sizes), what, who)
+
     def init(self, key: jax.Array, scale: float | Sequence[float] = 64.0) -> Params:
         """Draws hidden weights and a classifier.
 
@@ -96,6 +103,7 @@ class Model:
         """
         check_key("Model.init", key)
         scales = check_scale("Model.init", self, scale)
+        self.check_memory("Model.init")
         classifier_key, *keys = jax.random.split(key, 1 + len(self.matrix_shapes))
         hidden: list[jax.Array] = []
         for layer, own, sigma in zip(self.layers, self.split(keys), scales, strict=True):

@@ -28,7 +28,7 @@ from bep_jax.training.beginning import beginning
 from bep_jax.training.devices import placement
 from bep_jax.training.learner import TrainState
 from bep_jax.training.loop import Report, Result
-from bep_jax.training.samples import check_numbers
+from bep_jax.training.samples import check_numbers, cut_batch
 
 
 def fit(
@@ -73,7 +73,7 @@ def fit(
         the validation samples (``validation`` is ignored) and those marked 0 take no part: programs are then compiled
         for n alone, and data of many sizes, padded to one n, share them.
       epochs: passes over the training data, at least 1.
-      batch_size: samples a step; the last batch of an epoch may be smaller.
+      batch_size: samples a step, cut to those that there are; the last batch of an epoch may be smaller.
       seeds: how many, or which.
       key: a key from ``jax.random.key``; default ``jax.random.key(0)``.
       validation: fraction of the training samples held out, in [0, 1); 0 for none, and group sizes stay.
@@ -127,7 +127,7 @@ def fit(
     begin = beginning(model, params, opt_state, scale, len(seeds))
     if scale is None:
         num_steps = np.shape(data.train_x)[-2] if model.recurrent and hasattr(data, "train_x") else None
-        scale = initial_scale(model, batch_size, num_steps)
+        scale = initial_scale(model, cut_batch(batch_size, data), num_steps)
     place = placement(mesh, len(seeds))
     return loop.train(
         BinaryLearner(model, check_scale("fit", model, scale), place.batch_axis),

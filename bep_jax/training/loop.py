@@ -11,8 +11,10 @@ Source: arXiv 2512.04189, Section 4 (protocol).
 
 import contextlib
 import functools
+import itertools
 import os
-from collections.abc import Callable, Iterator, Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple, TypedDict
 
 import jax
@@ -26,12 +28,14 @@ from bep_jax.network.model import check_key
 from bep_jax.training.beginning import Beginning
 from bep_jax.training.checkpoint import Checkpoints, describe, fingerprint
 from bep_jax.training.devices import ONE_DEVICE, Placement
-from bep_jax.training.interrupt import interruptible
+from bep_jax.training.interrupt import interruptible, progress_file
 from bep_jax.training.learner import Learner, TrainState, count_by_class, epoch
-from bep_jax.training.samples import HELD_OUT, TRAINS, check_choices, check_data, check_numbers, sizes_of
+from bep_jax.training.samples import HELD_OUT, TRAINS, check_choices, check_data, check_numbers, cut_batch, sizes_of
 from bep_jax.training.watch import Watch, score
 
 STOP = "stop"  # what a callback returns to stop a run
+
+MOST_SEEDS = 100_000
 
 
 class Result(NamedTuple):
@@ -126,7 +130,9 @@ def train(
 
     check_numbers(epochs, batch_size, validation, patience, stop_after)
     check_choices(keep, class_weight)
+    learner.model.check_memory("fit", len(seeds))
     arrays, data_axis = check_data(learner.model, data, len(seeds))
+    batch_size = cut_batch(batch_size, data)
     sizes = sizes_of(arrays, data_axis, validation)
     if stop_after is not None and not sizes.held_out:
         raise ValueError("fit: stop_after wants validation samples.")
@@ -141,7 +147,7 @@ def train(
         config = {
             "seeds": list(seeds),
             "key": describe(key),
-            "batch_size": int(batch_size),
+            "batch_size": batch_size,
             "validation": float(validation),
             "patience": None if patience is None else int(patience),
             "stop_after": None if stop_after is None else int(stop_after),
@@ -162,8 +168,9 @@ def train(
     history: dict[str, np.ndarray] = {}
     shown = progress and jax.process_index() == 0
     with interruptible() as interrupted:
-        numbers = place.put(np.asarray(seeds, np.uint32), 0)
-        fresh, *rows = programs.start(place.put(key, None), numbers, place.put(settings, 0), arrays.train_split)
+        # One by one and not under vmap, where not every kind of key gives the same.
+        keys = jnp.stack([jax.random.fold_in(key, np.uint32(seed)) for seed in seeds])
+        fresh, *rows = programs.start(place.put(keys, 0), place.put(settings, 0), arrays.train_split)
         state = fresh if state is None else place.put(_copy_of(state, fresh), 0)
         state = state if begin is None else begin.applied(state, place)
         start = None if signs is None else programs.signs(state.params)
@@ -172,7 +179,7 @@ def train(
         if checkpoints is not None:
             run, history = checkpoints.restore(run)
         stopped = False
-        bar = tqdm(total=epochs, initial=done, unit="epoch", disable=not shown)
+        bar = tqdm(total=epochs, initial=done, unit="epoch", disable=not shown, file=progress_file())
         with bar, contextlib.suppress(KeyboardInterrupt):
             while done < epochs and not interrupted() and not run.watch.over(done, stop_after):
                 state, *found = programs.epoch(run.state, place.put(run.settings, 0), arrays, *rows, counts)
@@ -231,13 +238,29 @@ def check_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
     """Which seeds are meant by how many, or which.
 
     Raises:
-      ValueError: there are none, or one is negative.
+      TypeError: they are no integers.
+      ValueError: there are none or too many, or one is not in 0..2**32 - 1.
+
+    Example:
+      >>> check_seeds(3), check_seeds([7])
+      ((0, 1, 2), (7,))
     """
-    which = range(int(seeds)) if isinstance(seeds, int | np.integer) else seeds
-    which = tuple(int(s) for s in which)
-    if not which or min(which) < 0:
-        raise ValueError(f"fit: seeds must be a count of at least 1 or non-negative integers, got {seeds}.")
-    return which
+    message = (
+        f"fit: seeds must be a count from 1 to {MOST_SEEDS:,}, or so many integers in 0..2**32 - 1, got "
+        f"{textwrap.shorten(repr(seeds), 80)}."
+    )
+    if isinstance(seeds, int | np.integer) and not isinstance(seeds, bool):
+        if not 1 <= seeds <= MOST_SEEDS:
+            raise ValueError(message)
+        return tuple(range(int(seeds)))
+    if isinstance(seeds, bool | str) or not isinstance(seeds, Iterable):
+        raise TypeError(message)
+    which = tuple(itertools.islice(seeds, MOST_SEEDS + 1))
+    if not all(isinstance(seed, int | np.integer) and not isinstance(seed, bool) for seed in which):
+        raise TypeError(message)
+    if not 1 <= len(which) <= MOST_SEEDS or not all(0 <= seed < 2**32 for seed in which):
+        raise ValueError(message)
+    return tuple(map(int, which))
 
 
 def per_seed(settings: Any, mapped: bool, num_seeds: int) -> Any:
@@ -268,8 +291,8 @@ def _programs(learner, batch_size, sizes, data_axis, place, balanced, signs) -> 
       sizes: samples, and how many of them are held out; None: ``train_split`` says so, and programs take the counts.
     """
 
-    def start(key, seed, settings, split):
-        state_key, split_key = jax.random.split(jax.random.fold_in(key, seed))
+    def start(key, settings, split):
+        state_key, split_key = jax.random.split(key)
         if sizes is None:
             held_out, rows = (jnp.argsort(split != jnp.int8(part), stable=True) for part in (HELD_OUT, TRAINS))
         else:
@@ -305,7 +328,7 @@ def _programs(learner, batch_size, sizes, data_axis, place, balanced, signs) -> 
         return tuple(map(share, start, packed(params), sizes))
 
     return _Programs(
-        start=place.program(start, (None, 0, 0, None), once=True),
+        start=place.program(start, (0, 0, None), once=True),
         epoch=place.program(one_epoch, (0, 0, data_axis, 0, 0, None), donate=0),
         test=place.program(test, (0, data_axis)),
         choose=place.program(choose, (0, 0, 0), donate=2, once=True),

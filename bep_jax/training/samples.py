@@ -85,6 +85,12 @@ def check_numbers(epochs, batch_size, validation, patience, stop_after=None) -> 
         raise ValueError(f"fit: validation must be a fraction in [0, 1), got {validation}.")
 
 
+def cut_batch(batch_size: int, data) -> int:
+    """A batch no larger than the data are, so that any large number means all of them."""
+    num_samples = np.shape(getattr(data, "train_y", ()))[-1:]
+    return int(min(batch_size, *num_samples)) if num_samples else int(batch_size)
+
+
 def check_choices(keep, class_weight) -> None:
     """Raises a ValueError for a choice that there is not."""
     for name, value, known in (("keep", keep, ("last", "best")), ("class_weight", class_weight, (None, "balanced"))):

@@ -298,7 +298,7 @@ def test_ctrl_c_writes_what_there_is_and_resume_goes_on(small, monkeypatch, tmp_
     monkeypatch.setattr(train, "fit", bep.fit)
     resume = ["train", "--out", "my runs", "--name", "long", "--resume"]
     assert cli.main([*resume, "--batch-size", "32"]) == 2
-    assert "is of another run: batch_size is 100 there, 32 here" in capsys.readouterr().err
+    assert "is of another run: batch_size is 16 there, 32 here" in capsys.readouterr().err
     assert cli.main(resume) == 0
     assert "after 4 epochs" in capsys.readouterr().out
     result = json.loads((folder / "result.json").read_text())
