@@ -101,6 +101,8 @@ class Export:
     """Where to write."""
     network: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the first, 0)")] = None
     """Which network of the file, where it holds one a seed."""
+    float32: bool = False
+    """Take inputs as float where the encoder's thresholds are double: they are rounded to float."""
     learn: bool = False
     """Make it learn on the device, with the flags below; wants a file with hidden weights, of train --hidden."""
     batch_size: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 16)")] = None
@@ -123,13 +125,13 @@ class Export:
         header = to_c(
             one.model,
             one.params,
-            one.encoder,
+            _float32(one.encoder) if self.float32 else one.encoder,
             prefix=self.prefix,
             columns=saved.columns,
-            classes=saved.classes,
             rule=_rule(self.rule) if self.learn else None,
             batch_size=self.batch_size,
-            window=saved.window,
+            window=saved.window if one.model.recurrent else None,
+            classes=saved.classes,
         )
         if self.network is None:
             _say_which(saved, "export", "; --network takes another")
@@ -145,6 +147,14 @@ def _rule(flags: RuleFlags) -> Rule:
         reinforcement=flags.reinforcement,
         bits=16 if flags.hidden_bits is None else flags.hidden_bits,
     )
+
+
+def _float32(encoder: Encoder | None) -> Encoder | None:
+    if isinstance(encoder, Composition):
+        return Composition(tuple(_float32(one) for one in encoder.encoders))  # type: ignore[misc]
+    if isinstance(encoder, Thermometer) and encoder.thresholds.dtype == np.float64:
+        return dataclasses.replace(encoder, thresholds=encoder.thresholds.astype(np.float32))
+    return encoder
 
 
 def _scores_csv(scores: np.ndarray, names: Sequence[str]) -> str:

@@ -28,6 +28,7 @@ class Stages(NamedTuple):
     is_float: bool
     body: list[str]  # lines of the function encode(input, words)
     stack_bytes: int
+    takes_words: bool  # inputs are packed bits
 
 
 def encoder_stages(model: Model, encoder: Encoder | None, name: str) -> Stages:
@@ -70,7 +71,17 @@ def encoder_stages(model: Model, encoder: Encoder | None, name: str) -> Stages:
     if num_bits != model.num_inputs:
         raise ValueError(f"to_c: the encoder gives {num_bits} bits, the model takes {model.num_inputs}.")
     body = declared + [line.replace("@to@", "words") for line in body]
-    return Stages(input_type, num_inputs, input_comment, constants, const_bytes, is_float, body, stack_bytes)
+    return Stages(
+        input_type,
+        num_inputs,
+        input_comment,
+        constants,
+        const_bytes,
+        is_float,
+        body,
+        stack_bytes,
+        not isinstance(first, Thermometer),
+    )
 
 
 def _thermometer(encoder: Thermometer, input_type: str, name: str) -> tuple[list[str], int, list[str], list[str]]:

@@ -17,6 +17,7 @@ import numpy as np
 from bep_jax.data.columns import Columns
 from bep_jax.data.encode import Encoder, pack_host
 from bep_jax.export.encoder import Stages, encoder_stages
+from bep_jax.export.helpers import helper_functions, missing_bytes
 from bep_jax.export.network import mlp_functions, recurrent_functions, stack_bytes
 from bep_jax.export.on_device.network import Learning, Settings, learning
 from bep_jax.export.on_device.state import Fixed
@@ -52,6 +53,9 @@ def to_c(
     ``BEP_NUM_INPUTS``, ``BEP_NUM_CLASSES`` and the memory as macros: ``BEP_CONST_BYTES`` (weights, classifier,
     encoder), ``BEP_STATIC_BYTES`` (state that changes) and ``BEP_STACK_BYTES`` (the largest buffers of a call).
 
+    ``int bep_decide(input, least)`` (recurrent: ``bep_decide(least)``) is ``bep_predict``, but -1 where the logit of
+    the class is not ahead of all others by ``least``.
+
     ``bep_input_t`` is the dtype of the thermometer's thresholds: uint8 pixels are compared as integers, float32 as
     float, float64 as double. To feed another type, convert the thresholds first, for example
     ``dataclasses.replace(encoder, thresholds=encoder.thresholds.astype(np.float32))``, and train and test with that
@@ -80,10 +84,12 @@ def to_c(
       batch_size: samples of an update, 1 to 65535; default 16.
       opt_state: the `OptimizerState` that the first update starts from; default
         ``optimizer(rule, jax.random.key(0)).init(params.hidden)``.
-      window: recurrent: T, the time steps of a sample. Of a network that learns, errors travel back so many steps at
-        most, and no more than its ``horizon``; one of the two is needed.
+      window: recurrent: T, the time steps of a sample, ``BEP_WINDOW``; ``bep_classify(series, length)`` then cuts and
+        pads whole series as `bep_jax.export.predict` does it, and ``bep_read`` does so for ``bep_learn``. Of a network
+        that learns, errors travel back so many steps at most, and no more than its ``horizon``; one of the two is
+        needed.
       columns: ``Dataset.columns`` of a table: a comment says which input is which.
-      classes: C names: a comment says which class is which.
+      classes: C names: a comment says which class is which, and ``const char *bep_class_name(int c)``.
 
     Returns:
       The text of the header.
@@ -129,6 +135,7 @@ def to_c(
         static_bytes += learns.static_bytes + sign_bytes
         stack = max(stack, learns.stack_bytes)
         constants = "constants: classifier, encoder, and first values of what learns"
+    stack += missing_bytes(model, stages, window)
     sizes: dict[str, tuple[int | str, str]] = {
         "NUM_INPUTS": (stages.num_inputs, stages.input_comment),
         "NUM_CLASSES": (model.num_classes, "int32_t logits that a call writes"),
@@ -136,6 +143,8 @@ def to_c(
         "STATIC_BYTES": (static_bytes, "static memory that changes"),
         "STACK_BYTES": (stack, "the largest buffers of a call, on the stack"),
     }
+    if model.recurrent and window is not None:
+        sizes["WINDOW"] = (check_count(window, "window", "to_c"), "time steps of a sample")
     if learns is not None:
         sizes["RAM_BYTES"] = (static_bytes + stack, "all memory that changes: static and stack")
         sizes["STATE_BYTES"] = (learns.state_bytes, "what bep_save writes")
@@ -147,10 +156,15 @@ def to_c(
     if learns is not None:
         arrays += learns.arrays
     functions = recurrent_functions(model) if model.recurrent else mlp_functions(model)
+    helpers = helper_functions(model, stages, window, classes)
     head = HEAD.replace("@DESCRIPTION@", _description(model, sizes)).replace("@USAGE@", _usage(model))
     parts = [
         head,
-        *(["#include <math.h>"] if any("INFINITY" in text for text in stages.constants) else []),
+        *(
+            ["#include <math.h>"]
+            if any("INFINITY" in text or "NAN" in text for text in (*stages.constants, *helpers))
+            else []
+        ),
         "#include <stdint.h>\n",
         *([FINITE_MATH] if stages.is_float else []),
         *(f"#define @PREFIX@_{key} {value} /* {comment} */" for key, (value, comment) in sizes.items()),
@@ -165,6 +179,7 @@ def to_c(
         function("void @prefix@_encode(const @prefix@_input_t *input, uint32_t *words)", stages.body),
         *(functions if learns is None or not model.recurrent else functions[2:]),
         *(learns.functions if learns is not None else []),
+        *helpers,
         "#endif",
     ]
     return "\n".join(parts).replace("@prefix@", name).replace("@PREFIX@", name.upper()) + "\n"

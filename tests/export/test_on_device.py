@@ -11,6 +11,7 @@ import pytest
 
 import bep_jax as bep
 from bep_jax import encode
+from bep_jax.data.dataset import last_steps
 
 STRICT = ["-pedantic", "-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wshadow", "-Wdouble-promotion"]
 SANITISED = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O1"]
@@ -209,3 +210,49 @@ def test_errors():
         bep.load_c_state(model, b"BEP\x01" + bytes(100))
     with pytest.raises(TypeError, match="wanted a Model"):
         bep.load_c_state(params, b"")
+
+
+def test_series_of_any_length_names_and_doubt(tmp_path):
+    """`classify` cuts and pads as `predict` does; -1 where the lead is too small."""
+    if shutil.which("gcc") is None:
+        pytest.skip("no gcc to compile the exported C")
+    rng = np.random.default_rng(1)
+    model = bep.rnn(num_inputs=6, state_width=15, output_width=15, num_classes=3)
+    params = model.init(jax.random.key(0))
+    encoder = encode.fit_thermometer(rng.normal(size=(50, 2)), 3)
+    names = ("sitting", 'say "é"?', "?\\")
+    (tmp_path / "net.h").write_text(bep.to_c(model, params, encoder, prefix="net", window=5, classes=names))
+    main = """
+    #include <stdio.h>
+    #include "net.h"
+    int main(void)
+    {
+        static double series[9 * NET_NUM_INPUTS];
+        uint32_t length;
+        while (fread(&length, 4, 1, stdin) == 1) {
+            int found;
+            if (fread(series, 8 * NET_NUM_INPUTS, length, stdin) != length)
+                return 1;
+            found = net_classify(series, length);
+            printf("%d %d %d\\n", found, net_decide(1), net_decide(5));
+        }
+        puts(net_class_name(0));
+        puts(net_class_name(1));
+        puts(net_class_name(2));
+        puts(net_class_name(-1));
+        return NET_WINDOW != 5;
+    }
+    """
+    (tmp_path / "main.c").write_text(main)
+    build = ["gcc", "-std=c99", *STRICT, *SANITISED, "-o", "main", "main.c"]
+    built = subprocess.run(build, cwd=tmp_path, capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    series = [rng.normal(size=(length, 2)) for length in (1, 3, 5, 6, 9)]
+    stdin = b"".join(np.uint32(len(one)).tobytes() + one.tobytes() for one in series)
+    ran = subprocess.run([tmp_path / "main"], input=stdin, capture_output=True)
+    lines = ran.stdout.decode().splitlines()
+    assert ran.returncode == 0 and tuple(lines[-4:]) == (*names, "?")
+    scores = np.asarray(bep.logits(model, params, encoder(last_steps(series, 5))))
+    lead = np.diff(np.sort(scores, axis=1)[:, -2:], axis=1)[:, 0]
+    expected = [[c, c if a >= 1 else -1, c if a >= 5 else -1] for c, a in zip(scores.argmax(1), lead, strict=True)]
+    assert [[int(n) for n in line.split()] for line in lines[:-4]] == expected

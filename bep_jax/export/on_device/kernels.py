@@ -13,7 +13,7 @@ static inline int @prefix@_bit(const uint32_t *words, uint32_t bit)
     return (int)(words[bit >> 5] >> (bit & 31u) & 1u);
 }
 
-static inline void @prefix@_copy(const uint32_t *from, uint32_t *to, uint32_t num_words)
+static inline void @prefix@_copy_words(const uint32_t *from, uint32_t *to, uint32_t num_words)
 {
     uint32_t i;
     for (i = 0; i < num_words; i++)

@@ -160,7 +160,7 @@ def _sample(model: Model, parts: list[CLearning], settings: Settings) -> list[st
         "@prefix@_filled++;",
         "@prefix@_hits += (uint32_t)(found == label);",
         "if (@prefix@_learns(logits, label)) {",
-        f"    @prefix@_copy(&@prefix@_classifier[{words}u * (uint32_t)label], desired_{last}, {words}u);",
+        f"    @prefix@_copy_words(&@prefix@_classifier[{words}u * (uint32_t)label], desired_{last}, {words}u);",
         *(f"    {line}" for part in reversed(parts) for line in part.backward),
         "    @prefix@_kept++;",
         "}",
@@ -172,7 +172,7 @@ def _sample(model: Model, parts: list[CLearning], settings: Settings) -> list[st
         "    return;",
         "@prefix@_threefry(@prefix@_key, 0, next);",
         "@prefix@_threefry(@prefix@_key, 1, key);",
-        "@prefix@_copy(next, @prefix@_key, 2);",
+        "@prefix@_copy_words(next, @prefix@_key, 2);",
     ]
     counter = 0
     updates = [lines for part in parts for lines in part.updates]
@@ -210,7 +210,9 @@ def _sample(model: Model, parts: list[CLearning], settings: Settings) -> list[st
 
 def _state_up(model: Model, last: int) -> list[str]:
     """The last state is the input of the layer above."""
-    return [f"@prefix@_copy(@prefix@_state, {'inputs_1' if last else 'outputs'}, {bits.num_words(model.widths[0])}u);"]
+    return [
+        f"@prefix@_copy_words(@prefix@_state, {'inputs_1' if last else 'outputs'}, {bits.num_words(model.widths[0])}u);"
+    ]
 
 
 def _steps(model: Model, part: CLearning) -> list[str]:

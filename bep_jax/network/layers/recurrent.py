@@ -171,7 +171,7 @@ class Recurrent(Layer):
             f"uint32_t *const state = &@prefix@_states_{i}[{words_s}u * row], n, distance;",
             f"{sum_type} *const z = &@prefix@_sums_{i}[{self.width}u * @prefix@_place];",
             "@prefix@_encode(input, x);",
-            f"@prefix@_copy(@prefix@_state, state, {words_s}u);",
+            f"@prefix@_copy_words(@prefix@_state, state, {words_s}u);",
             f"@prefix@_clear(@prefix@_state, {words_s}u);",
             f"for (n = 0; n < {self.width}u; n++) {{",
             f"    distance = @prefix@_distance(&@prefix@_signs_{place.matrix}[{words_x}u * n], x, {words_x}u)",
@@ -207,7 +207,7 @@ class Recurrent(Layer):
         ]
         if self.gated_update:
             memory.append(("uint32_t", f"gates_{i}", rows * words_s))
-            opened = f"@prefix@_copy(gates_{i}, &@prefix@_gates_{i}[{words_s}u * {row}], {words_s}u);"
+            opened = f"@prefix@_copy_words(gates_{i}, &@prefix@_gates_{i}[{words_s}u * {row}], {words_s}u);"
             backward.insert(backward.index("    if (left > 1u)"), f"    {opened}")
             backward += [
                 "for (left = 0; left < @prefix@_steps; left++)",
