@@ -23,7 +23,7 @@ def helper_functions(model: Model, stages: Stages, window: int | None, classes: 
         "return found;",
     ]
     functions = [
-        f"/* The class, or -1 for doubt: its logit leads all others by less than least, 1 to {2 * model.num_outputs}. */",
+        f"/* The class, or -1 for doubt: its logit leads by less than least, 1 to {2 * model.num_outputs}. */",
         function(f"int @prefix@_decide({given}int32_t least)", decide),
     ]
     if model.recurrent and window is not None:
