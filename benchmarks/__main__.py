@@ -12,6 +12,7 @@ COMMANDS = {
     "step": ("benchmarks.steps", "whole training steps beside float32 straight-through training"),
     "profile": ("benchmarks.breakdown", "where the time of a training step goes, kernel by kernel"),
     "scaling": ("benchmarks.scaling", "how a step's cost grows with width, batch, depth, time steps and seeds"),
+    "cores": ("benchmarks.cores", "several seeds on all cores: threads, virtual devices, one core"),
     "inference": ("benchmarks.inference", "from input to logits: the exported C, JAX, and float32 dots"),
     "sizes": ("benchmarks.sizes", "bits that a weight takes in a file, in C and in training, beside float32"),
     "table2": ("benchmarks.table2", "the paper's Table 2, measured: bits, time of each pass and memory beside float32"),
@@ -66,6 +67,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     if "jax" in sys.modules and options.core != -1:
         print("benchmarks: jax is already imported, the process is not pinned", file=sys.stderr)
+        options.core = -1
+    if options.command == "cores":  # whose processes pin themselves
         options.core = -1
     options.core = pin(options.core)
     from benchmarks import timing

@@ -184,3 +184,5 @@ class TrainOutput(Output):
     """Go on with the run of this name, interrupted or not, with its flags; --epochs may be larger."""
     hidden: bool = False
     """Keep the hidden weights in model.safetensors, two bytes each, for export --learn and further training."""
+    devices: Literal["auto", "one"] = "auto"
+    """auto: seeds on all cores that the process may use, or on all accelerators; one: on one. The same networks."""

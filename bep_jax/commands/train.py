@@ -141,6 +141,7 @@ class Train:
             progress=self.output.progress,
             checkpoint_dir=place.work,
             resume=self.output.resume,
+            mesh="auto" if self.output.devices == "auto" else None,
         )
         fitted = time.perf_counter()
         if not result.history:

@@ -174,7 +174,9 @@ def limits_of(model: Model, rule: Rule | Limits) -> Limits:
       ValueError: limits of another model, or that no rule means.
     """
     if not isinstance(rule, Limits):
-        return thresholds(model, rule) if tracing() else _known_thresholds(model, rule)
+        return (
+            thresholds(model, rule) if tracing() else _known_thresholds(model, rule, jax.sharding.get_abstract_mesh())
+        )
     layers, matrices = len(model.layers), len(model.matrix_shapes)
     check_limits(rule, "limits")
     # A leading axis is `fit`'s to map over; elsewhere the checks of shapes below catch it.
@@ -196,8 +198,10 @@ def limits_of(model: Model, rule: Rule | Limits) -> Limits:
     return rule
 
 
-# While something is traced, arrays may belong to the trace.
-_known_thresholds = functools.lru_cache(maxsize=64)(thresholds)
+@functools.lru_cache(maxsize=64)
+def _known_thresholds(model: Model, rule: Rule, mesh: Any) -> Limits:
+    """While something is traced, arrays may belong to the trace; and always to the mesh that is set."""
+    return thresholds(model, rule)
 
 
 def check_limits(limits: Limits, who: str) -> None:

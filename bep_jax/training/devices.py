@@ -1,17 +1,26 @@
-"""Several devices: where the arrays of a training run lie on a mesh, and how its programs run there.
+"""Several devices or cores: where the arrays of a training run lie, and how its programs run there.
 
 A mesh has an axis "seeds", an axis "batch", or both. Along "seeds" each device trains some of the seeds; along "batch"
 each takes its part of every mini-batch, and the integer updates of all parts are added up before reinforcement
 (`bep_jax.step` with an ``axis_name``). Integer sums have no order, so the weights are those of one device, bit for bit.
 
+The cores of a CPU are one device. There each seed is a program of its own, called from as many threads as there are
+cores: XLA's own threads share out single kernels, which takes more time than it saves.
+
 Axis letters: S seeds.
 """
 
+import contextlib
+import functools
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from bep_jax.kernels.host import spread
@@ -26,6 +35,7 @@ class Placement:
     """Where things lie: on a mesh, or on one device if there is none. Made by `placement`."""
 
     mesh: Mesh | None = None
+    threads: int = 1  # on one device
 
     @property
     def batch_axis(self) -> str | None:
@@ -63,38 +73,88 @@ class Placement:
                 out_specs=self._spec(0),
                 check_vma=False,
             )
-        return jax.jit(mapped, donate_argnums=donate, compiler_options=compiler_options(once=once))
+        program: Any = jax.jit(mapped, donate_argnums=donate, compiler_options=compiler_options(once=once))
+        return program if once or self.threads == 1 else _Threaded(program, in_axes, self.threads)
+
+    def context(self) -> contextlib.AbstractContextManager:
+        """In which programs run: within `jax.set_mesh` of a caller, whose axes may be explicit, our own mesh is set."""
+        if self.mesh is None or jax.sharding.get_mesh().empty:
+            return contextlib.nullcontext()
+        return jax.set_mesh(self.mesh)
 
     def _spec(self, axis: int | None) -> PartitionSpec:
         split = axis is not None and self.mesh is not None and SEEDS in self.mesh.axis_names
         return PartitionSpec(SEEDS) if split else PartitionSpec()
 
 
+class _Threaded:
+    """A program over seeds as one program a seed, from several threads."""
+
+    def __init__(self, program: Any, in_axes: tuple[int | None, ...], threads: int):
+        self._program, self._in_axes, self._threads = program, in_axes, threads
+        self._compiled: dict[Any, Callable] = {}
+
+    def __call__(self, *args):
+        split = [arg for arg, axis in zip(args, self._in_axes, strict=True) if axis == 0]
+        number = jax.tree.leaves(split)[0].shape[0]
+        pieces = [self._arguments(args, own) for own in _split(split, number)]
+        kinds = tuple((a.shape, a.dtype) for a in jax.tree.leaves(pieces[0]))
+        if kinds not in self._compiled:  # once, not by every thread
+            self._compiled[kinds] = self._program.lower(*pieces[0]).compile()
+        run = self._compiled[kinds]
+        pool = ThreadPoolExecutor(self._threads)
+        try:
+            return _join(list(pool.map(lambda piece: jax.block_until_ready(run(*piece)), pieces)))
+        finally:  # an interrupt does not wait
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _arguments(self, args, own) -> list:
+        rest = iter(own)
+        return [next(rest) if axis == 0 else arg for arg, axis in zip(args, self._in_axes, strict=True)]
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _split(tree: Any, number: int) -> list:
+    return [jax.tree.map(lambda a, i=i: a[i : i + 1], tree) for i in range(number)]
+
+
+@jax.jit
+def _join(parts: list) -> Any:
+    return jax.tree.map(lambda *a: jnp.concatenate(a), *parts)
+
+
 ONE_DEVICE = Placement()
 
 
-def placement(mesh: Mesh | None, num_seeds: int) -> Placement:
-    """Checks a mesh.
+def placement(mesh: Mesh | Literal["auto"] | None, num_seeds: int) -> Placement:
+    """Checks a mesh, or chooses.
 
     Args:
-      mesh: a ``jax.sharding.Mesh`` with an axis "seeds", "batch" or both; None for one device.
+      mesh: a ``jax.sharding.Mesh`` with an axis "seeds", "batch" or both; "auto" for what there is; None for the mesh
+        of `jax.set_mesh`, if it has such axes alone, else for one device.
       num_seeds: S.
 
     Returns:
       A `Placement`.
 
     Raises:
-      TypeError: ``mesh`` is no Mesh.
+      TypeError: ``mesh`` is neither.
       ValueError: it has another axis, or the seeds do not divide over its devices.
 
     Example:
       >>> placement(jax.make_mesh((1,), ("batch",)), num_seeds=5).batch_axis
       'batch'
     """
+    if mesh == "auto":
+        return _chosen(num_seeds)
     if mesh is None:
-        return ONE_DEVICE
+        mesh = jax.sharding.get_mesh()
+        if mesh.empty or set(mesh.axis_names) - {SEEDS, BATCH}:
+            return ONE_DEVICE
     if not isinstance(mesh, Mesh):
-        raise TypeError(f'fit: mesh must be a jax.sharding.Mesh, as of jax.make_mesh((8,), ("batch",)), got {mesh!r}.')
+        raise TypeError(
+            f'fit: mesh must be a jax.sharding.Mesh, as of jax.make_mesh((8,), ("batch",)), or "auto", got {mesh!r}.'
+        )
     if set(mesh.axis_names) - {SEEDS, BATCH}:
         raise ValueError(f'fit: the axes of mesh must be among "seeds" and "batch", got {mesh.axis_names}.')
     parts = mesh.shape.get(SEEDS, 1)
@@ -106,3 +166,26 @@ def placement(mesh: Mesh | None, num_seeds: int) -> Placement:
         )
     # Whatever the types of its axes were: here shardings are said outright.
     return Placement(Mesh(mesh.devices, mesh.axis_names))
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def give_cores_to_programs() -> None:
+    """Makes each program run on the thread that calls it, so that cores are left to other programs.
+
+    For a process that trains on a CPU and does nothing else, before jax starts: it changes how XLA:CPU sets itself up.
+    """
+    os.environ.setdefault("NPROC", "1")  # XLA's own threads
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
+
+
+def _chosen(num_seeds: int) -> Placement:
+    """Threads on a CPU; elsewhere a mesh over seeds, as many devices as divide them."""
+    if jax.default_backend() == "cpu":
+        return Placement(threads=min(num_seeds, usable_cores()))
+    devices = jax.local_devices()
+    parts = max(n for n in range(1, len(devices) + 1) if num_seeds % n == 0)
+    return Placement(Mesh(np.array(devices[:parts]), (SEEDS,))) if parts > 1 else ONE_DEVICE

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from bep_jax.kernels.host import to_host
 from bep_jax.learning import chain
 from bep_jax.learning.laws import initial_scale
 from bep_jax.learning.optimizer import OptimizerState, optimizer, rescale
@@ -53,7 +54,7 @@ def fit(
     checkpoint_dir: str | os.PathLike | None = None,
     resume: bool = False,
     state: TrainState | None = None,
-    mesh: jax.sharding.Mesh | None = None,
+    mesh: jax.sharding.Mesh | Literal["auto"] | None = None,
 ) -> Result:
     """Trains one network per seed, all in one program, and tests them.
 
@@ -102,7 +103,9 @@ def fit(
         missing. Along "seeds" each device trains some of the seeds, along "batch" its part of every mini-batch; each
         holds all of the packed data. The result is that of one device, bit for bit. It also works across processes
         (``jax.distributed.initialize``), all of which make the same call: then ``history`` and ``test_accuracy`` are
-        whole in each, ``params`` and ``state`` stay spread over the mesh, and there are no checkpoints.
+        whole in each, ``params`` and ``state`` stay spread over the mesh, and there are no checkpoints. "auto": on a
+        CPU a thread for each core, which trains one seed after the other; elsewhere as many devices as divide the
+        seeds. None: the mesh of `jax.set_mesh`, if its axes are among these, else one device.
 
     Returns:
       A `Result`. ``history`` holds train_accuracy (as counted while training), validation_accuracy, trigger_rate,
@@ -129,28 +132,31 @@ def fit(
         num_steps = np.shape(data.train_x)[-2] if model.recurrent and hasattr(data, "train_x") else None
         scale = initial_scale(model, cut_batch(batch_size, data), num_steps)
     place = placement(mesh, len(seeds))
-    return loop.train(
-        BinaryLearner(model, check_scale("fit", model, scale), place.batch_axis),
-        loop.per_seed(limits, limits.margin.ndim == 1, len(seeds)),
-        data,
-        epochs=epochs,
-        batch_size=batch_size,
-        seeds=seeds,
-        key=key,
-        validation=validation,
-        patience=patience,
-        keep=keep,
-        stop_after=stop_after,
-        class_weight=class_weight,
-        callbacks=callbacks,
-        progress=progress,
-        checkpoint_dir=checkpoint_dir,
-        resume=resume,
-        state=state,
-        place=place,
-        signs=visible_signs,
-        begin=begin,
-    )
+    learner = BinaryLearner(model, check_scale("fit", model, scale), place.batch_axis)
+    with place.context():
+        return loop.train(
+            learner,
+            # By way of the host: arrays belong to the mesh that was set when they were made.
+            loop.per_seed(to_host(limits), limits.margin.ndim == 1, len(seeds)),
+            data,
+            epochs=epochs,
+            batch_size=batch_size,
+            seeds=seeds,
+            key=key,
+            validation=validation,
+            patience=patience,
+            keep=keep,
+            stop_after=stop_after,
+            class_weight=class_weight,
+            callbacks=callbacks,
+            progress=progress,
+            checkpoint_dir=checkpoint_dir,
+            resume=resume,
+            state=state,
+            place=place,
+            signs=visible_signs,
+            begin=begin,
+        )
 
 
 def start_states(

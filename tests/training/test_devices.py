@@ -156,6 +156,22 @@ def test_bad_meshes(shape, axes, message):
         spread.fit(spread.MODELS["mlp"], jax.make_mesh(shape, axes))
 
 
+def test_threads_give_the_bits_of_one_program(monkeypatch):
+    monkeypatch.setattr(devices, "usable_cores", lambda: 3)  # and four seeds
+    assert devices.placement("auto", spread.SEEDS).threads == 3
+    _assert_same(spread.arrays(spread.fit(spread.MODELS["mlp"], "auto")), _on_one_device("mlp"))
+
+
+def test_a_mesh_that_is_set_is_read_with_explicit_axes_too():
+    want = _on_one_device("mlp")
+    with jax.set_mesh(jax.make_mesh((4,), ("seeds",), (AxisType.Explicit,))):
+        result = spread.fit(spread.MODELS["mlp"])
+    _assert_same(spread.arrays(result), want)
+    assert len(result.params.hidden[0].sharding.device_set) == 4
+    with jax.set_mesh(jax.make_mesh((4,), ("model",), (AxisType.Auto,))):
+        assert devices.placement(None, 4) == devices.ONE_DEVICE
+
+
 def test_no_mesh():
     with pytest.raises(TypeError, match=r"^fit: mesh must be a jax.sharding.Mesh, .*got 8"):
         spread.fit(spread.MODELS["mlp"], 8)
