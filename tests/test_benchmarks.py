@@ -34,11 +34,26 @@ def test_device_says_what_is_missing(benchmarks, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "command", ["products", "step", "profile", "scaling", "inference", "sizes", "memory", "table2", "energy", "compile"]
+    "command",
+    [
+        "products",
+        "step",
+        "profile",
+        "scaling",
+        "inference",
+        "sizes",
+        "memory",
+        "table2",
+        "energy",
+        "compile",
+        "estimators",
+    ],
 )
 def test_subcommand_writes_its_report(benchmarks, command, tmp_path):
     arguments = [command, "--quick", "--repetitions", "1", "--seconds", "0", "--core", "-1", "--out", str(tmp_path)]
-    arguments += [] if command == "products" else ["--only", "MLP"]  # compilation is what takes the time
+    arguments += (
+        [] if command in ("products", "estimators") else ["--only", "MLP"]
+    )  # compilation is what takes the time
     assert benchmarks("__main__").main(arguments) == 0
     record = json.loads((tmp_path / f"{command}.json").read_text())
     assert record["command"] == command and record["rows"]
