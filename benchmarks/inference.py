@@ -22,9 +22,12 @@ COLUMNS = (
     Column("batch", "batch"),
     Column("c", "exported C, µs a sample", 2),
     Column("jax", "bep.logits, µs a sample", 2),
+    Column("packed", "packed once, µs a sample", 2),
+    Column("empty", "an empty call, µs", 2),
     Column("float32", "float32 dots, µs a sample", 2),
     Column("ratio_c", "C against float32", 2, "×"),
     Column("ratio_jax", "bep.logits against float32", 2, "×"),
+    Column("ratio_packed", "packed once against float32", 2, "×"),
 )
 
 # A sample after the other; inputs are packed words. A recurrent network takes a time step a call.
@@ -58,7 +61,8 @@ def run(options, clock: timing.Clock) -> Report:
             "From an input to its logits, which are the same numbers in all three. The C is `bep.to_c`, compiled by "
             "gcc with -O3 -march=native, called through ctypes; it and `bep.logits` (under jit) take packed bits, the "
             "float32 network ±1 floats. JAX programs are compiled with and without 512-bit vectors, the float32 ones "
-            "with either layout of the weights, and the fastest counts. A call from Python is part of the time.",
+            "with either layout of the weights, and the fastest counts. A call from Python is part of the time. Packed "
+            "once means `bep.logits` of `bep.visible`; an empty call takes the same arguments and adds one to the input.",
         ),
         COLUMNS,
     )
@@ -83,29 +87,35 @@ def _row(clock: timing.Clock, problem: Problem, choices: dict) -> dict:
     words = problem.data()[0][0]
     floats = bep.bits.unpack(words, num_bits=model.num_inputs).astype(jnp.float32)
     wanted = np.asarray(bep.logits(model, params, words))
+    visible = bep.visible(model, params)
     results, cases = {}, {}
     for label, compiler_options in choices.items():
         ours = jax.jit(lambda params, x: bep.logits(model, params, x), compiler_options=compiler_options)
         results[f"jax, {label}"] = ours(params, words)
         cases[f"jax, {label}"] = Case(lambda ours=ours: ours(params, words), batch)
+        results[f"packed, {label}"] = ours(visible, words)
+        cases[f"packed, {label}"] = Case(lambda ours=ours: ours(visible, words), batch)
         for layout, transposed in (("[N, K]", False), ("[K, N]", True)):
             network = _float32(problem, params, transposed, compiler_options)
             name = f"float32, {label}, weights {layout}"
             results[name] = network(floats)
             cases[name] = Case(lambda network=network: network(floats), batch)
+    empty = jax.jit(lambda weights, x: x + jnp.uint32(1))  # the same arguments
+    cases["empty"] = Case(lambda: empty(visible, words))
     if (compiled := _exported(problem, params)) is not None:
         results["c"], case = compiled(np.asarray(words))
         cases["c"] = case
     for name, found in results.items():
         np.testing.assert_array_equal(np.asarray(found), wanted, err_msg=name)
     samples = clock.measure(cases)
-    best = {name: timing.fastest(samples, name) for name in ("c", "jax", "float32")}
+    best = {name: timing.fastest(samples, name) for name in ("c", "jax", "packed", "empty", "float32")}
     return {
         "name": problem.name.rsplit(",", 1)[0],
         "batch": batch,
         **{name: None if case is None else _microseconds(samples[case]) for name, case in best.items()},
         "ratio_c": timing.ratio(samples, best["float32"], best["c"]),
         "ratio_jax": timing.ratio(samples, best["float32"], best["jax"]),
+        "ratio_packed": timing.ratio(samples, best["float32"], best["packed"]),
         "fastest": best,
         "microseconds": {name: _microseconds(values) for name, values in samples.items()},
     }
