@@ -62,7 +62,7 @@ def run(options, clock: timing.Clock) -> Report:
             "gcc with -O3 -march=native, called through ctypes; it and `bep.logits` (under jit) take packed bits, the "
             "float32 network ±1 floats. JAX programs are compiled with and without 512-bit vectors, the float32 ones "
             "with either layout of the weights, and the fastest counts. A call from Python is part of the time. Packed "
-            "once means `bep.logits` of `bep.visible`; an empty call takes the same arguments and adds one to the input.",
+            "once means `bep.logits` of `bep.visible`; an empty call takes the same arguments and adds one to them.",
         ),
         COLUMNS,
     )

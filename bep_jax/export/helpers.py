@@ -10,7 +10,7 @@ _SMALLEST = {"int8_t": "INT8_MIN", "int16_t": "INT16_MIN", "int32_t": "INT32_MIN
 
 
 def helper_functions(model: Model, stages: Stages, window: int | None, classes: Sequence[str] | None) -> list[str]:
-    """``decide``; of a recurrent network with a window ``read`` and ``classify``; ``class_name`` where there are names."""
+    """``decide``; of a recurrent network with a window ``read`` and ``classify``; ``class_name`` if there are names."""
     given = "" if model.recurrent else "const @prefix@_input_t *input, "
     decide = [
         "int32_t logits[@PREFIX@_NUM_CLASSES];",
