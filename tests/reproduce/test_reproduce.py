@@ -74,7 +74,14 @@ class StandIn:
             "validation_accuracy": np.tile(pairs[:, :1], (1, done)),
             "group_size_1": np.full((len(pairs), done), 5.0),
         }
-        return Result(params=None, test_accuracy=pairs[:, 1], history=history, seeds=tuple(seeds), state=None)
+        return Result(
+            params=None,
+            test_accuracy=pairs[:, 1],
+            history=history,
+            seeds=tuple(seeds),
+            state=None,
+            interrupted=done < epochs,
+        )
 
     @property
     def trained(self):
