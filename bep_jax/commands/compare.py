@@ -84,6 +84,8 @@ class Compare:
             )
         if "random-features" in names and plan.kind == "mlp" and len(plan.widths) < 2:
             raise ValueError("compare: random-features wants at least two layers: the last one is trained.")
+        if self.training.shift or self.training.mirror:
+            raise ValueError("compare: --shift and --mirror are for train: not all methods move images.")
         if not min(self.learning_rates, default=0) > 0 or self.tune_epochs < 1:
             raise ValueError("compare: --learning-rates and --tune-epochs must be positive.")
         if not self.training.validation and len(self.learning_rates) > 1 and any(map(methods.is_qat, names)):

@@ -152,6 +152,10 @@ class Training:
     """End training after so many epochs without a better validation accuracy."""
     class_weight: Annotated[Literal["balanced"] | None, arg(help_behavior_hint="(default: samples as they are)")] = None
     """balanced: every epoch has as many samples of each class, for classes of unequal size."""
+    shift: Annotated[int, arg(metavar="PIXELS")] = 0
+    """Images and series: move training samples at random by at most so many pixels or time steps along each axis."""
+    mirror: bool = False
+    """Images: mirror half of the training images, drawn anew in every step."""
 
     @property
     def which_seeds(self) -> tuple[int, ...]:

@@ -137,6 +137,8 @@ class Train:
             keep=training.keep,
             stop_after=training.stop_after,
             class_weight=training.class_weight,
+            shift=training.shift,
+            mirror=training.mirror,
             callbacks=[after_epoch],
             progress=self.output.progress,
             checkpoint_dir=place.work,

@@ -7,6 +7,7 @@ Axis letters: S seeds, L layers, n samples.
 Source: arXiv 2512.04189, Sections 3.3 (group-size schedule) and 4 (protocol).
 """
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,19 +18,24 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from bep_jax.kernels.checks import check_count
 from bep_jax.kernels.host import to_host
 from bep_jax.learning import chain
 from bep_jax.learning.laws import initial_scale
 from bep_jax.learning.optimizer import OptimizerState, optimizer, rescale
 from bep_jax.learning.rule import Limits, Rule, limits_of, next_group_size
 from bep_jax.learning.step import step
+from bep_jax.network.layers.convolution import Convolution
 from bep_jax.network.model import Model, Params, check_scale
 from bep_jax.training import loop
+from bep_jax.training.augment import Moves
 from bep_jax.training.beginning import beginning
 from bep_jax.training.devices import placement
 from bep_jax.training.learner import TrainState
 from bep_jax.training.loop import Report, Result
 from bep_jax.training.samples import check_numbers, cut_batch
+
+_MOVES = 0x6D6F7665  # apart from what else is drawn from the same key
 
 
 def fit(
@@ -49,6 +55,8 @@ def fit(
     keep: Literal["last", "best"] = "last",
     stop_after: int | None = None,
     class_weight: Literal["balanced"] | None = None,
+    shift: int = 0,
+    mirror: bool = False,
     callbacks: Sequence[Callable[[Report], Any]] = (),
     progress: bool = True,
     checkpoint_dir: str | os.PathLike | None = None,
@@ -91,6 +99,9 @@ def fit(
       class_weight: "balanced" for classes of unequal size: every epoch has as many samples as without, and of each
         class as many, rare ones several times; the best epoch, patience and ``stop_after`` then go by the mean of the
         classes' recalls (``validation_balanced_accuracy``).
+      shift: move training images, or series, at random by at most so many pixels (time steps) along each axis, anew
+        for every sample of every step; what comes in is -1.
+      mirror: mirror half of the training images, likewise, along their last axis.
       callbacks: called with a `Report` after every epoch; one that returns "stop" ends the run.
       progress: whether to show a progress bar.
       checkpoint_dir: a folder for a checkpoint, written after epochs (not after each, where they are short) and after
@@ -132,7 +143,9 @@ def fit(
         num_steps = np.shape(data.train_x)[-2] if model.recurrent and hasattr(data, "train_x") else None
         scale = initial_scale(model, cut_batch(batch_size, data), num_steps)
     place = placement(mesh, len(seeds))
-    learner = BinaryLearner(model, check_scale("fit", model, scale), place.batch_axis)
+    learner = BinaryLearner(
+        model, check_scale("fit", model, scale), _moves(model, data, shift, mirror), place.batch_axis
+    )
     with place.context():
         return loop.train(
             learner,
@@ -157,6 +170,20 @@ def fit(
             signs=visible_signs,
             begin=begin,
         )
+
+
+def _moves(model: Model, data: Any, shift: int, mirror: bool) -> Moves | None:
+    """How training images are moved, by the size that the model or the data state."""
+    if check_count(shift, "shift", "fit", least=0) == 0 and not mirror:
+        return None
+    first = model.layers[0]
+    shape = first.image_shape if isinstance(first, Convolution) else getattr(data, "image_shape", None)
+    if shape is None or model.num_inputs % math.prod(shape) or shift >= min(shape):
+        raise ValueError(
+            f"fit: shift={shift} and mirror={mirror} want images or whole series larger than the shift, got "
+            f"image_shape={shape} for {model.num_inputs} bits."
+        )
+    return Moves(shape, model.num_inputs // math.prod(shape), shift, bool(mirror))
 
 
 def start_states(
@@ -203,11 +230,13 @@ class BinaryLearner:
     Args:
       model: a `Model`.
       scale: σ of the initial hidden weights, one or one for each layer; None for `bep_jax.initial_scale`.
+      moves: how training images are moved; None for not at all.
       batch_axis: the mapped axis that every mini-batch is split over, if it is.
     """
 
     model: Model
     scale: float | tuple[float, ...] = 64.0
+    moves: Moves | None = None
     batch_axis: str | None = field(default=None, repr=False)  # changes no bit
 
     def init(self, limits: Limits, init_key: jax.Array, draw_key: jax.Array) -> tuple[Any, OptimizerState]:
@@ -215,6 +244,9 @@ class BinaryLearner:
         return params, optimizer(limits, draw_key).init(params.hidden)
 
     def step(self, limits, params, opt_state, x, y, where):
+        if self.moves is not None:
+            first = 0 if self.batch_axis is None else lax.axis_index(self.batch_axis) * x.shape[0]
+            x = self.moves(jax.random.fold_in(opt_state.key, _MOVES), x, first)
         return step(self.model, limits, params, opt_state, x, y, where, axis_name=self.batch_axis)
 
     def predict(self, params: Params, x: jax.Array) -> jax.Array:

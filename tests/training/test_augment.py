@@ -1,0 +1,43 @@
+"""Moved training images: by the draws of each sample alone, and as NumPy moves them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import bep_jax as bep
+from bep_jax.training.augment import Moves
+
+
+def _images(batch, bits):
+    return np.random.default_rng(0).random((batch, *bits)) < 0.5
+
+
+def test_every_image_is_moved_by_its_own_draw():
+    shape, channels, most = (5, 7), 3, 2
+    images = _images(40, (*shape, channels))
+    moves = Moves(shape, channels, shift=most, mirror=True)
+    x = bep.bits.pack(images.reshape(40, -1))
+    moved = np.asarray(bep.bits.unpack(moves(jax.random.key(1), x), num_bits=105)).reshape(images.shape) > 0
+    seen = set()
+    for image, got in zip(images, moved, strict=True):
+        around = np.zeros((9, 11, channels), bool)
+        found = []
+        for mirror in (False, True):
+            around[2:7, 2:9] = image[:, ::-1] if mirror else image
+            for dy in range(5):
+                for dx in range(5):
+                    if (around[dy : dy + 5, dx : dx + 7] == got).all():
+                        found.append((mirror, dy, dx))
+        assert len(found) == 1
+        seen.add(found[0])
+    assert {one[0] for one in seen} == {False, True}
+    assert {one[1] for one in seen} == {one[2] for one in seen} == set(range(5))
+
+
+def test_a_part_of_a_batch_moves_as_the_whole_does():
+    moves, key = Moves((13,), 2, shift=3), jax.random.key(2)
+    x = bep.bits.pack(_images(9, (26,)))
+    whole = moves(key, x)
+    np.testing.assert_array_equal(moves(key, x[4:], jnp.int32(4)), whole[4:])
+    assert (np.asarray(whole) != np.asarray(x)).any()
+    np.testing.assert_array_equal(Moves((13,), 2)(key, x), x)
