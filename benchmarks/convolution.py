@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -32,7 +33,7 @@ RUNS = {
     "mnist-64-winners": ("mnist", 1, ((64, 7, 3),), "winners", (1, 2, 5, 10), 0),
     "mnist-dense": ("mnist", 1, None, "dense", (10, 30), 0),
 }
-WIDTHS, BATCH, RULE = (525, 525), 100, {"gate": 0.03, "group_size": 75}
+WIDTHS, BATCH, RULE, DENSE_SCALE = (525, 525), 100, {"gate": 0.03, "group_size": 75}, 64.0
 
 
 def run(name: str) -> None:
@@ -51,6 +52,9 @@ def run(name: str) -> None:
         sizes = {"image_shape": (28, 28), "channels": bits, "filters": filters, "widths": WIDTHS}
         model = bep.conv(**sizes, num_classes=data.num_classes, learns=learns)
     rule = bep.Rule(**RULE | ({"group_size": (16, 75, 75)} if method == "winners" else {}))
+    scale: Any = DENSE_SCALE
+    if method in ("band", "winners"):
+        scale = (bep.initial_scale(model, BATCH)[0], DENSE_SCALE, DENSE_SCALE)
     fit = random_features.fit if method == "frozen" else bep.fit
     for epochs in stages:
         begun, cpu = time.perf_counter(), time.process_time()
@@ -63,6 +67,7 @@ def run(name: str) -> None:
             seeds=[seed],
             key=jax.random.key(0),
             patience=None,
+            scale=scale,
             progress=False,
             checkpoint_dir=CACHE / name,
             resume=True,

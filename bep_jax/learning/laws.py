@@ -17,10 +17,14 @@ from bep_jax.network.model import Model
 
 _UPDATES = 0.64  # σ over samples times positions
 _LEAST, _MOST = 64.0, 8192.0  # of σ; above, weights meet the ends of int16
+# Above convolutions, whose patches overlap: inputs that are alike add up to large steps in one direction.
+_LEAST_OF_PATCHES = 128.0
 
 
 def initial_scale(model: Model, batch_size: int, num_steps: int | None = None) -> tuple[float, ...]:
     """The scale σ that hidden weights start with, by layer: 0.64 B M, at least 64 and at most 8192.
+
+    In networks with convolutions at least 128.
 
     Args:
       model: a `Model`.
@@ -45,7 +49,9 @@ def initial_scale(model: Model, batch_size: int, num_steps: int | None = None) -
     batch_size = check_count(batch_size, "batch_size", "initial_scale")
     if model.recurrent and num_steps is None:
         raise ValueError("initial_scale: a recurrent model wants num_steps, the time steps of a sample.")
-    return tuple(min(max(_UPDATES * batch_size * layer.positions(num_steps), _LEAST), _MOST) for layer in model.layers)
+    tied = any(layer.num_outputs != layer.width for layer in model.layers)
+    least = _LEAST_OF_PATCHES if tied else _LEAST
+    return tuple(min(max(_UPDATES * batch_size * layer.positions(num_steps), least), _MOST) for layer in model.layers)
 
 
 def usual_gate(layer: Layer) -> int:

@@ -13,6 +13,8 @@ def test_scale_grows_with_samples_times_positions():
     assert bep.initial_scale(model, 400) == (256.0, 256.0)
     cell = bep.rnn(num_inputs=28, state_width=35, output_width=15, num_classes=10)
     assert bep.initial_scale(cell, 100, num_steps=28) == (1792.0, 64.0)
+    filters = bep.conv(image_shape=(28, 28), widths=(15,), num_classes=2)
+    assert bep.initial_scale(filters, 100) == (4096.0, 128.0)
     assert bep.initial_scale(cell, 10**6, num_steps=1000) == (8192.0, 8192.0)
 
 
