@@ -59,6 +59,14 @@ def rnn(batch: int, width=525, num_inputs=28, time_steps=28, group_size=105, ste
     return Problem(name, model, batch, time_steps, group_size, steps)
 
 
+def conv(batch: int, channels=64, pixel_bits=1, widths=(525, 525), group_size=75, steps=4) -> Problem:
+    """A convolution under two dense layers, on images of 28 × 28 pixels."""
+    filters = ((channels, 7, 3),)
+    model = bep.conv(image_shape=(28, 28), channels=pixel_bits, filters=filters, widths=widths, num_classes=10)
+    name = f"convolution {channels}x7x7, stride 3, then {'-'.join(map(str, widths))}, batch {batch}"
+    return Problem(name, model, batch, None, group_size, steps)
+
+
 def binary(problem: Problem) -> Program:
     """`bep.step`; the limits are part of the state, so that each seed has its own, traced."""
     model = problem.model

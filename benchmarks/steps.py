@@ -11,7 +11,7 @@ from benchmarks.timing import Case, Spread
 
 SEEDS = 8
 # Times faster than the float step: good, beyond.
-TARGETS = {"mlp 100": (6.0, 10.0), "mlp 256": (8.0, 13.0), "rnn 100": (8.0, 13.0)}
+TARGETS = {"mlp 100": (6.0, 10.0), "mlp 256": (8.0, 13.0), "rnn 100": (8.0, 13.0), "conv 100": (8.0, 13.0)}
 # Time per seed of 8 seeds, against one seed.
 SEED_TARGETS = (1.05, 0.95)
 
@@ -61,7 +61,12 @@ def run(options, clock: timing.Clock) -> Report:
             "rnn 100": programs.rnn(5, width=15, num_inputs=4, time_steps=3, group_size=5, steps=2),
         }
     else:
-        problems = {"mlp 100": programs.mlp(100), "mlp 256": programs.mlp(256), "rnn 100": programs.rnn(100)}
+        problems = {
+            "mlp 100": programs.mlp(100),
+            "mlp 256": programs.mlp(256),
+            "rnn 100": programs.rnn(100),
+            "conv 100": programs.conv(100),
+        }
     native = roofline.build()
     for key, problem in problems.items():
         if options.only in key or options.only in problem.name:
@@ -144,13 +149,14 @@ def step_products(problem: Problem) -> dict[tuple[str, int, int, int], int]:
     model, batch, steps = problem.model, problem.batch, problem.time_steps or 1
     counts: dict[tuple[str, int, int, int], int] = collections.Counter()
     for i, (shapes, neurons) in enumerate(zip(model.split(model.matrix_shapes), model.widths, strict=True)):
+        patches = 1 if model.layers[i].over_time else model.layers[i].positions()  # side by side in one product
         positions = steps if i == 0 else 1
-        counts["forward", batch, neurons, sum(k for _, k in shapes)] += positions
+        counts["forward", batch * patches, neurons, sum(k for _, k in shapes)] += positions
         # Back through the state from one time step to the one before, and from layer to layer.
-        counts["backward", batch, neurons, shapes[-1][1]] += positions - 1 + (i > 0)
+        counts["backward", batch * patches, neurons, shapes[-1][1]] += positions - 1 + (i > 0)
         for _, inputs in shapes:
-            counts["outer", batch * positions, neurons, inputs] += 1
-    counts["forward", batch, model.num_classes, model.widths[-1]] += 1
+            counts["outer", batch * positions * patches, neurons, inputs] += 1
+    counts["forward", batch, model.num_classes, model.num_outputs] += 1
     return {product: count for product, count in counts.items() if count}
 
 
