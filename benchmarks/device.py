@@ -11,8 +11,10 @@ import re
 import shutil
 import subprocess
 import tempfile
+import types
 from typing import Any
 
+import jax
 import numpy as np
 
 import bep_jax as bep
@@ -60,7 +62,7 @@ def run(options, clock: timing.Clock) -> Report:
             "software as these cores have them. RAM: static memory and the stack that was touched, all told. Flash: "
             "code, constants and first weights, without the samples. Milliseconds take an instruction for a clock, "
             "which a Cortex-M3 needs about 1.3 of. Accuracy in percent on 200 test samples, before and after learning "
-            "from own samples one by one, then four times more.",
+            "from own samples one by one, then four times more. Recurrent: the image row by row, 4 bits a pixel.",
         ),
         COLUMNS,
     )
@@ -81,7 +83,27 @@ def run(options, clock: timing.Clock) -> Report:
             for learner, define in (("BEP", ""), ("float32", "-DLEARNER='\"float32.h\"'")):
                 for cpu in ("cortex-m3", "cortex-m0") if learner == "BEP" else ("cortex-m3",):
                     report.add({"name": network, "learner": learner, "cpu": cpu, **emulate(folder, cpu, define)})
+        if "recurrent" in (options.only or "recurrent") and not options.quick:
+            model, rule, params, encoder = recurrent(example)
+            header = bep.to_c(model, params, encoder, rule=rule, batch_size=example.BATCH_SIZE, window=8)
+            (folder / "model.h").write_text(header)
+            for cpu in ("cortex-m3", "cortex-m0"):
+                row = emulate(folder, cpu, "")
+                report.add({"name": "recurrent, 8 rows, 32-35-35", "learner": "BEP", "cpu": cpu, **row})
     return report
+
+
+def recurrent(example):
+    """A network that reads an image row by row, trained on upright ones."""
+    (x, y), (x_test, y_test) = example.parts()["train"], example.parts()["upright"]
+    x, x_test = x.reshape(-1, 8, 8), x_test.reshape(-1, 8, 8)
+    encoder = bep.encode.fit_thermometer(x, 4)
+    model = bep.rnn(num_inputs=encoder.num_bits, state_width=35, output_width=35, num_classes=example.CLASSES)
+    rule = bep.Rule(bits=8, group_size=5)
+    data = types.SimpleNamespace(train_x=encoder(x), train_y=y, test_x=encoder(x_test), test_y=y_test)
+    options = {"epochs": 60, "batch_size": 16, "seeds": [0], "validation": 0, "progress": False}
+    result = bep.fit(model, rule, data, scale=64.0, **options)
+    return model, rule, jax.tree.map(lambda a: a[0], result.params), encoder
 
 
 def emulate(folder: pathlib.Path, cpu: str, define: str) -> dict[str, Any]:

@@ -110,7 +110,7 @@ def _energy(figure, rows) -> None:
 
 def _device(figure, rows) -> None:
     """Accuracy over own samples, one panel a network: own task and, dashed, the old one."""
-    names = list(dict.fromkeys(row["name"] for row in rows))
+    names = list(dict.fromkeys(row["name"] for row in rows if row["learner"] == "float32")) or [rows[0]["name"]]
     panels = _panels(figure, len(names))
     for axes, name in zip(panels, names, strict=True):
         for row in rows:

@@ -10,13 +10,24 @@
 #endif
 #include "samples.h"
 
+/* A recurrent network reads an image row by row. */
+#ifdef BEP_WINDOW
+#define SIZE (BEP_WINDOW * BEP_NUM_INPUTS)
+#define PREDICT(image) bep_classify(image, BEP_WINDOW)
+#define LEARN(image, label) (bep_read(image, BEP_WINDOW), bep_learn(label))
+#else
+#define SIZE BEP_NUM_INPUTS
+#define PREDICT(image) bep_predict(image)
+#define LEARN(image, label) bep_learn(image, label)
+#endif
+
 extern uint32_t _data[];
 
-static uint32_t right(const uint8_t (*images)[BEP_NUM_INPUTS], const uint8_t *labels)
+static uint32_t right(const uint8_t (*images)[SIZE], const uint8_t *labels)
 {
     uint32_t i, found = 0;
     for (i = 0; i < NUM_TEST; i++)
-        found += bep_predict(images[i]) == labels[i];
+        found += PREDICT(images[i]) == labels[i];
     return found * 1000u / NUM_TEST;
 }
 
@@ -47,10 +58,10 @@ int main(void)
     for (pass = 0; pass < PASSES; pass++) {
         for (i = 0; i < NUM_OWN; i++) {
             from = ticks();
-            bep_learn(own[i], own_labels[i]);
+            LEARN(own[i], own_labels[i]);
             learning += instructions(from, ticks()) / TICK;
             from = ticks();
-            found = bep_predict(own[i]);
+            found = PREDICT(own[i]);
             (void)found;
             predicting += instructions(from, ticks()) / TICK;
             count++;
