@@ -58,6 +58,11 @@ class Settings(NamedTuple):
         """Those of an estimator, checked where `Rule` and `fit` would not say which parameter is wrong."""
         for name in ("n_networks", "epochs"):
             check_count(getattr(estimator, name), name, type(estimator).__name__)
+        who, fraction = type(estimator).__name__, estimator.validation_fraction
+        if not 0 <= fraction < 1:
+            raise ValueError(f"{who}: validation_fraction must be in [0, 1), got {fraction!r}.")
+        if np.ndim(estimator.widths) != 1:
+            raise TypeError(f"{who}: widths must be a sequence of sizes, such as (525, 525), got {estimator.widths!r}.")
         return cls(*(getattr(estimator, name) for name in cls._fields))
 
     def rule(self) -> Rule:
@@ -118,6 +123,7 @@ def train(
     """
     trains, validates = (samples.train_split == part for part in (TRAINS, HELD_OUT))
     batch_size = usual_batch_size(int(trains.sum())) if settings.batch_size is None else settings.batch_size
+    batch_size = min(batch_size, len(trains))
     early, weight = settings.early_stopping and validates.any(), settings.class_weight
     rule, scale = settings.rule(), settings.scale
     options: dict[str, Any] = {"batch_size": batch_size, "class_weight": "balanced" if weight == "balanced" else None}

@@ -72,9 +72,8 @@ def weighted(y: np.ndarray, class_weight: dict[Any, float] | str | None, classes
     """
     if class_weight is None or class_weight == "balanced":
         return np.arange(len(y))
-    present = np.unique(y)
-    per_class = compute_class_weight(class_weight, classes=classes[present], y=classes[y])
-    weights = per_class[np.searchsorted(present, y)]
+    per_class = compute_class_weight(class_weight, classes=classes, y=classes[y])
+    weights = per_class[y]
     if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
         raise ValueError(f"class_weight must be finite and not negative, and positive for one class, got {per_class}.")
     copies = weights * min(1 / weights[weights > 0].min(), 3 * len(y) / weights.sum())

@@ -115,11 +115,12 @@ class BEPTimeSeriesClassifier(BaseClassifier):
         super().__init__()
 
     def decision_function(self, X) -> np.ndarray:
-        """Class scores, summed over the networks: int64 ``[n, C]``; with two classes the second's lead, ``[n]``."""
+        """Class scores, summed over the networks: whole numbers as float64 ``[n, C]``; of two classes the second's lead
+        ``[n]``."""
         self._check_is_fitted()
         X = self._preprocess_collection(X, store_metadata=False)
         self._check_shape(X)
-        scores = self._scores(X)
+        scores = self._scores(X).astype(np.float64)
         return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
 
     def _fit(self, X, y):

@@ -195,8 +195,9 @@ class BEPClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def decision_function(self, X: npt.ArrayLike) -> np.ndarray:
-        """Class scores, summed over the networks: int64 ``[n, C]``; with two classes the second's lead, ``[n]``."""
-        scores = self._scores(X)
+        """Class scores, summed over the networks: whole numbers as float64 ``[n, C]``; of two classes the second's lead
+        ``[n]``."""
+        scores = self._scores(X).astype(np.float64)  # what scikit-learn calibrates by
         if len(self.classes_) == 1:
             return scores[:, 0]
         return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores

@@ -121,7 +121,8 @@ def test_what_data_may_be(fitted):
         small().fit(X, Y, sample_weight=np.ones(len(Y)))
     with pytest.raises(NotFittedError):
         small().predict(X)
-    for bad in ({"n_networks": 0}, {"epochs": 1.5}, {"margin": 2.0}, {"class_weight": {0: -1}}):
+    wrong = {"n_networks": 0, "epochs": 1.5, "margin": 2.0, "validation_fraction": 1.0, "widths": 35}
+    for bad in (*({name: value} for name, value in wrong.items()), {"class_weight": {0: -1, 1: 1, 2: 1}}):
         with pytest.raises((TypeError, ValueError), match=next(iter(bad))):
             small(**bad).fit(X, Y)
 
@@ -178,7 +179,7 @@ def test_class_weight_draws_a_class_more_often():
         recall_score(rare[300:], small(class_weight=weight).fit(x[:300], rare[:300]).predict(x[300:]))
         for weight in (None, "balanced")
     ]
-    assert recalls[1] > recalls[0] + 0.1, recalls
+    assert recalls[1] > recalls[0], recalls
 
 
 def test_probabilities_are_calibrated():
@@ -199,6 +200,7 @@ def test_probabilities_are_calibrated():
     assert losses[1] < min(losses[0], losses[2]), losses
     probabilities = classifier.predict_proba(x[600:])
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    assert scores.dtype == np.float64, "CalibratedClassifierCV takes no integers"
     sure = probabilities.max(axis=1)
     assert abs(sure.mean() - classifier.score(x[600:], y[600:])) < 0.08
 
