@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bep_jax.data.tables import Table, is_missing, number
+from bep_jax.data.tables import Table, is_missing, number, numbers
 
 _MOST_VALUES = 100  # of a column of text
 
@@ -97,13 +97,14 @@ def fit_columns(table: Table, label: str | None, who: str) -> tuple[Columns, tup
     for name, column in zip(table.names, table.columns, strict=True):
         if name == label:
             continue
-        numbers = [number(value) for value in column]
-        texts = [str(value).strip() for value, found in zip(column, numbers, strict=True) if found is None]
-        count = sum(found is not None and found == found for found in numbers)
-        if not texts:
+        if numbers(column) is not None:
             features.append(Column(name))
-        elif count >= len(texts):
-            row = next(i for i, found in enumerate(numbers) if found is None)
+            continue
+        found = [number(value) for value in column]
+        texts = [str(value).strip() for value, is_number in zip(column, found, strict=True) if is_number is None]
+        count = sum(value is not None and value == value for value in found)
+        if count >= len(texts):
+            row = found.index(None)
             raise ValueError(
                 f"{who}: {table.source}, {table.place(row)}: {texts[0]!r} in column {name!r} is no number, {count:,} "
                 "others there are."
@@ -142,13 +143,13 @@ def of_frame(frame: Any, source: str) -> Table:
 
 
 def _numbers(table: Table, name: str, column: Sequence[Any], who: str) -> np.ndarray:
-    found = [number(value) for value in column]
-    wrong = next((i for i, value in enumerate(found) if value is None), None)
-    if wrong is not None:
+    found = numbers(column)
+    if found is None:
+        wrong = next(i for i, value in enumerate(column) if number(value) is None)
         raise ValueError(
             f"{who}: {table.source}, {table.place(wrong)}: {str(column[wrong])!r} in column {name!r} is no number."
         )
-    return np.array(found, np.float64)
+    return found
 
 
 def _one_hot(column: Sequence[Any], values: tuple[str, ...]) -> np.ndarray:

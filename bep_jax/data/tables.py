@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from bep_jax.data import files
 
 SUFFIXES = (".csv", ".tsv")
@@ -136,6 +138,17 @@ def number(value: Any) -> float | None:
         return float(value)
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def numbers(column: Sequence[Any]) -> np.ndarray | None:
+    """A column as float64 ``[n]``, NaN where a value is missing; None where one is text."""
+    if not any(isinstance(value, str) and "_" in value for value in column):
+        try:
+            return np.array(column, np.float64)  # the same numbers, sooner
+        except (TypeError, ValueError, OverflowError):
+            pass  # a missing value, or text
+    found = [number(value) for value in column]
+    return None if None in found else np.array(found, np.float64)
 
 
 def is_missing(value: Any) -> bool:

@@ -147,7 +147,9 @@ def _series(parts: list[str], where: str) -> np.ndarray:
 
 
 def _values(part: str, where: str) -> np.ndarray:
-    fields = ["nan" if field.strip() == "?" else field for field in part.split(",")]
+    fields = part.split(",")
+    if "?" in part:
+        fields = ["nan" if field.strip() == "?" else field for field in fields]
     try:
         return np.array(fields, np.float64)
     except ValueError:
