@@ -243,6 +243,8 @@ def _check_numbers(training: Training) -> None:
             raise ValueError(f"train: {_flag(name)} must be at least {least}, got {value}.")
     if isinstance(training.seeds, int) and training.seeds < 1:
         raise ValueError(f"train: --seeds must be at least 1, got {training.seeds}.")
+    if not 0 <= training.validation < 1:
+        raise ValueError(f"train: --validation must be a fraction in [0, 1), got {training.validation}.")
     if training.stop_after is not None and not training.validation:
         raise ValueError("train: --stop-after wants validation samples; leave out --validation 0.")
     if training.seed >= 2**31:
