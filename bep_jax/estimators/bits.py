@@ -64,7 +64,7 @@ def fit_places(x: np.ndarray, num_bits: int) -> encode.Thermometer:
 
     Example:
       >>> fit_places(np.array([[[0.0], [1.0]], [[2.0], [3.0]]]), 2).thresholds.tolist()
-      [[0.5, 1.5], [0.5, 1.5]]
+      [[1.5, 2.5], [1.5, 2.5]]
     """
     fitted = fit_exactly(x.reshape(-1, x.shape[2]), np.full(x.shape[2], num_bits))
     return encode.Thermometer(np.tile(fitted.thresholds, (x.shape[1], 1)))
