@@ -18,6 +18,7 @@ COMMANDS = {
     "table2": ("benchmarks.table2", "the paper's Table 2, measured: bits, time of each pass and memory beside float32"),
     "memory": ("benchmarks.memory", "memory of a training run beside float32 straight-through training"),
     "accelerator": ("benchmarks.accelerator", "bits of a CPU, forms of the products and steps, where a GPU or TPU is"),
+    "peers": ("benchmarks.peers", "BEP beside what people would pick: accuracy, time, memory, bytes, predictions"),
     "energy": ("benchmarks.energy", "energy of a sample, counted: operations and bytes at prices of the literature"),
     "device": ("benchmarks.device", "learning on an emulated microcontroller beside float32: instructions and bytes"),
     "estimators": (
@@ -46,7 +47,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="subcommand")
     for name, (_, text) in COMMANDS.items():
-        commands.add_parser(name, help=text, description=text, parents=[common], formatter_class=_Formatter)
+        command = commands.add_parser(name, help=text, description=text, parents=[common], formatter_class=_Formatter)
+        if name == "peers":
+            command.add_argument("--data", nargs="+", default=None, help="data sets; default those of the protocol")
+            command.add_argument("--methods", nargs="+", default=None, help="methods; default all")
     options = parser.parse_args(arguments)
     if options.repetitions < 1 or not options.seconds >= 0:
         parser.error("--repetitions must be at least 1 and --seconds at least 0")

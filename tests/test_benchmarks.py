@@ -89,6 +89,32 @@ def test_the_accelerator_script_finds_equal_bits_with_jax_optax_and_numpy_alone(
     assert all(row["bits"] == "equal" for row in rows[:5]) and all(row["choice"] for row in rows[2:5])
 
 
+def test_peers_train_what_is_missing_and_answer_every_question(benchmarks, tmp_path, monkeypatch):
+    arguments = ["peers", "--quick", "--data", "iris", "--methods", "logistic regression", "--core", "-1"]
+    assert benchmarks("__main__").main([*arguments, "--out", str(tmp_path)]) == 0
+    file = tmp_path / "peers" / "results.jsonl"
+    (line,) = file.read_text().splitlines()
+    record = json.loads(line)
+    assert record["test_accuracy"] > 0.8 and record["chosen"] in record["settings"]["candidates"]
+    assert len(record["validation"]) == len(record["settings"]["candidates"]) == 2
+    # A binary network, its C too, in this process and with next to no training.
+    child = benchmarks("peers.child")
+    with monkeypatch.context() as patch:
+        patch.setitem(child.EFFORT, True, {"epochs": 1})
+        found = child.final("BEP dense", "iris", 0, True, {"bits": 4, "width": 15})
+    assert found["predict_c"] > 0 or "predict_c" not in found
+    ours = record | {"method": "BEP dense", "validation": [0.5], "test_accuracy": record["test_accuracy"] - 0.125}
+    file.write_text(line + "\n" + json.dumps(ours) + "\n")
+    assert benchmarks("__main__").main([*arguments, "--out", str(tmp_path)]) == 0
+    assert len(file.read_text().splitlines()) == 2  # nothing was trained again
+    text = (tmp_path / "peers" / "accuracy.md").read_text()
+    assert "BEP over the best other" in text and "-12.5 |" in text
+    names = {path.stem for path in (tmp_path / "peers").glob("*.md")}
+    assert {q.name for q in benchmarks("peers.tables").QUESTIONS} - names <= {"prediction-c"}
+    with pytest.raises(SystemExit, match="there is no method tree; there are BEP dense"):
+        benchmarks("__main__").main(["peers", "--methods", "tree", "--core", "-1", "--out", str(tmp_path)])
+
+
 def test_profile_finds_the_kernels_of_the_step(benchmarks):
     programs, breakdown = benchmarks("programs"), benchmarks("breakdown")
     problem = programs.rnn(5, width=15, num_inputs=4, time_steps=3, group_size=5, steps=2)

@@ -1,0 +1,166 @@
+"""Binary networks as peers: Binary Error Propagation in its forms, and straight-through training with Adam.
+
+Axis letters: n samples, T time steps, S networks of an ensemble.
+"""
+
+import math
+import types
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import bep_jax as bep
+from benchmarks.peers import data
+from benchmarks.peers.data import Part
+from benchmarks.peers.peer import Fitted, Peer
+from bep_jax.baselines import qat
+from bep_jax.export import model_file
+
+_NETWORKS = 5  # of an ensemble
+
+
+def _dense(settings: dict, part: Part, seed: int, effort: dict, networks: int = 1) -> Fitted:
+    """Settings of the rule follow from shapes; bits and widths are chosen."""
+    x = data.flat(part.train_x)
+    encoder = _encoder(x, settings["bits"], part.kind)
+    model = bep.mlp(num_inputs=encoder.num_bits, widths=(settings["width"],) * 2, num_classes=part.num_classes)
+    return _trained(model, encoder, data.flat, x, part, [seed * networks + i for i in range(networks)], effort)
+
+
+def _ensemble(settings: dict, part: Part, seed: int, effort: dict) -> Fitted:
+    return _dense(settings, part, seed, effort, _NETWORKS)
+
+
+def _convolution(settings: dict, part: Part, seed: int, effort: dict) -> Fitted:
+    """Patches of 7 × 7 pixels, or of a sixth of a series; all pixels, or steps, share their thresholds."""
+    x, channels = data.flat(part.train_x), part.train_x.shape[2] if part.kind == "series" else 1
+    positions = x.shape[1] // channels
+    shared = bep.encode.fit_thermometer(part.train_x.reshape(-1, channels), settings["bits"])
+    counts = None if shared.counts is None else np.tile(shared.counts, positions)
+    encoder = type(shared)(np.tile(shared.thresholds, (positions, 1)), counts)
+    if part.kind == "series":
+        shape, patch, stride = (positions,), min(15, max(2, positions // 6)), max(1, positions // 40)
+    else:
+        side = math.isqrt(positions)
+        shape, patch, stride = (side, side), (7 if side >= 28 else 3), (3 if side >= 28 else 1)
+    model = bep.conv(
+        image_shape=shape,
+        channels=shared.num_bits,
+        filters=((64, patch, stride),),
+        widths=(settings["width"],) * 2,
+        num_classes=part.num_classes,
+    )
+    return _trained(model, encoder, data.flat, x, part, [seed], effort)
+
+
+def _recurrent(settings: dict, part: Part, seed: int, effort: dict) -> Fitted:
+    """Reads the last steps of a series one by one."""
+
+    def window(x: np.ndarray) -> np.ndarray:
+        return x[:, -settings["window"] :]
+
+    x, width = window(part.train_x), settings["width"]
+    encoder = _encoder(x, settings["bits"], part.kind)
+    model = bep.rnn(
+        num_inputs=encoder.num_bits,
+        state_width=width,
+        output_width=width,
+        num_classes=part.num_classes,
+        patterns=width // 5,
+    )
+    return _trained(model, encoder, window, x, part, [seed], effort)
+
+
+def _trained(model, encoder, cut: Callable, x: np.ndarray, part: Part, seeds: list[int], effort: dict) -> Fitted:
+    arrays = types.SimpleNamespace(train_x=np.asarray(encoder(x)), train_y=part.train_y)
+    result = bep.fit(
+        model,
+        bep.Rule(),
+        arrays,
+        epochs=effort["epochs"],
+        batch_size=_batch_size(len(x)),
+        seeds=seeds,
+        key=jax.random.key(0),
+        progress=False,
+    )
+
+    @jax.jit
+    def labels(params, words):
+        scores = jax.vmap(lambda p: bep.logits(model, p, words))(params)
+        return jnp.argmax(jnp.sum(scores, axis=0), axis=-1)
+
+    one = jax.tree.map(lambda a: a[0], result.params)
+    header = bep.to_c(model, one, encoder) if len(seeds) == 1 else None
+    return Fitted(
+        predict=lambda x: np.asarray(labels(result.params, encoder(cut(x)))),
+        size=len(model_file.to_bytes(model, result.params if len(seeds) > 1 else one, encoder)),
+        header=header,
+        cut=cut,
+    )
+
+
+def _straight_through(settings: dict, part: Part, seed: int, effort: dict) -> Fitted:
+    """The network of `_dense`, with batch normalisation; for inference one bit a weight, two floats a neuron."""
+    x = data.flat(part.train_x)
+    encoder = _encoder(x, settings["bits"], part.kind)
+    width = settings["width"]
+    model = bep.mlp(num_inputs=encoder.num_bits, widths=(width, width), num_classes=part.num_classes)
+    arrays = types.SimpleNamespace(train_x=np.asarray(encoder(x)), train_y=part.train_y)
+    arrays.test_x, arrays.test_y = arrays.train_x[:1], arrays.train_y[:1]
+    result = qat.fit(
+        model,
+        arrays,
+        learning_rate=settings["learning_rate"],
+        batch_norm=True,
+        epochs=effort["epochs"],
+        batch_size=_batch_size(len(x)),
+        seeds=[seed],
+        key=jax.random.key(0),
+        validation=0.0,
+        progress=False,
+    )
+    variables = jax.tree.map(lambda a: a[0], result.params)
+    labels = jax.jit(lambda variables, words: jnp.argmax(qat.logits(model, variables, words), axis=-1))
+    thresholds = len(model_file.to_bytes(model, model.init(jax.random.key(0)), encoder))
+    neurons = 2 * width + part.num_classes
+    return Fitted(predict=lambda x: np.asarray(labels(variables, encoder(data.flat(x)))), size=thresholds + 8 * neurons)
+
+
+def _encoder(x: np.ndarray, num_bits: int, kind: str):
+    """One bit a pixel has one threshold for all pixels."""
+    if kind == "image" and num_bits == 1:
+        return bep.encode.fit_median(x)
+    return bep.encode.fit_thermometer(x, num_bits)
+
+
+def _batch_size(samples: int) -> int:
+    return max(16, min(100, samples // 20))
+
+
+def _grid(**values) -> Callable[[str, bool], tuple[dict, ...]]:
+    """All combinations; the reduced protocol has every other one."""
+
+    def candidates(kind: str, quick: bool) -> tuple[dict, ...]:
+        found: list[dict] = [{}]
+        for name, options in values.items():
+            if name == "bits" and kind == "image":
+                options = (1, 4)
+            found = [one | {name: option} for one in found for option in options]
+        return tuple(found[::2] if quick else found)
+
+    return candidates
+
+
+PEERS = {
+    "BEP dense": Peer(_dense, _grid(bits=(4, 16), width=(525, 255)), compiles=True),
+    "BEP convolution": Peer(
+        _convolution, _grid(bits=(4, 16), width=(525, 255)), kinds=("image", "series"), compiles=True
+    ),
+    "BEP recurrent": Peer(
+        _recurrent, _grid(window=(8, 32), bits=(20,), width=(255, 525)), kinds=("series",), compiles=True
+    ),
+    "BEP ensemble": Peer(_ensemble, _grid(bits=(4, 16), width=(525, 255)), compiles=True),
+    "QAT + BN": Peer(_straight_through, _grid(bits=(4, 16), width=(525,), learning_rate=(1e-3, 1e-2)), compiles=True),
+}
