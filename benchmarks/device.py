@@ -62,8 +62,8 @@ def run(options, clock: timing.Clock) -> Report:
             "software as these cores have them. RAM: static memory and the stack that was touched, all told. Flash: "
             "code, constants and first weights, without the samples. Milliseconds take an instruction for a clock; "
             "real cores take more for loads, branches and slow flash. Accuracy in percent on 200 test samples, before "
-            "and after learning from own samples one by one, then four times more. Recurrent: the image row by row, 4 bits "
-            "a pixel.",
+            "and after learning from own samples one by one, then four times more. Recurrent: the image row by row, 4 "
+            "bits a pixel.",
         ),
         COLUMNS,
     )
