@@ -76,16 +76,21 @@ def divisors(width: int) -> list[int]:
     return sorted({*small, *(width // d for d in small)})
 
 
-def usual_group_size(layer: Layer) -> int:
-    """γ: the width over the layer's ``usual_groups``, 7 or recurrent 45; where it has one near, a divisor of the width.
+def usual_groups(layer: Layer) -> float:
+    """How many groups a layer of N neurons is cut into: 0.3 √N, a recurrent cell 1.4 √N."""
+    return max(1.0, layer.usual_groups * math.sqrt(layer.width))
 
-    Near is within a factor of 1.5; else it is the ratio, rounded, and the last group is shorter.
+
+def usual_group_size(layer: Layer) -> int:
+    """γ: the width over `usual_groups`; where it has one near, a divisor of the width.
+
+    Near is within a factor of 1.8; else it is the ratio, rounded, and the last group is shorter.
 
     Example:
       >>> from bep_jax.network.layers.dense import Dense
       >>> [usual_group_size(Dense(784, width)) for width in (35, 105, 255, 525, 1035, 101)]
-      [5, 15, 51, 75, 115, 14]
+      [35, 35, 51, 75, 115, 33]
     """
-    width, wanted = layer.width, layer.width / layer.usual_groups
+    width, wanted = layer.width, layer.width / usual_groups(layer)
     nearest = min(divisors(width), key=lambda d: (abs(math.log(d / wanted)), d))
-    return nearest if abs(math.log(nearest / wanted)) <= math.log(1.5) else max(1, round(wanted))
+    return nearest if abs(math.log(nearest / wanted)) <= math.log(1.8) else max(1, round(wanted))

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bep_jax.data.dataset import Dataset
-from bep_jax.learning.laws import initial_scale
+from bep_jax.learning.laws import initial_scale, usual_groups
 from bep_jax.learning.rule import Rule, thresholds
 from bep_jax.network.model import Model, mlp, rnn
 from bep_jax.training.checkpoint import fingerprint
@@ -206,7 +206,7 @@ def settings(shape: Shape, candidate: Candidate, batch_size: int) -> tuple[Rule,
         gate = float(f"{candidate.gate * layers[0].usual_gate / math.sqrt(fan_in):.3g}")
     if candidate.groups != 1:
         group_size = tuple(
-            1 if layer.learns == "band" else _divisor(layer.width, layer.usual_groups * candidate.groups)
+            1 if layer.learns == "band" else _divisor(layer.width, usual_groups(layer) * candidate.groups)
             for layer in layers
         )
     if candidate.scale != 1:

@@ -46,7 +46,7 @@ class Recurrent(Layer):
 
     over_time = True
     usual_gate = 2.0  # sums over time are wider
-    usual_groups = 45.0  # few learn at a time: the mask is shared by all steps
+    usual_groups = 1.4  # few learn at a time: the mask is shared by all steps
 
     def __post_init__(self) -> None:
         check_learns("Recurrent", self)
