@@ -50,7 +50,7 @@ def test_limits_of_another_dtype(name):
 
 
 def test_limits_that_are_meant():
-    assert LIMITS.group_size.tolist() == [5, 14], "what follows for a width without a near divisor is none"
+    assert LIMITS.group_size.tolist() == [35, 33], "what follows for a width without a near divisor is none"
     call(LIMITS)
     with pytest.raises(ValueError, match="optimizer: saturation must be among"):
         bep.optimizer(LIMITS._replace(saturation=jnp.int32(99_999)), jax.random.key(0))
