@@ -101,7 +101,9 @@ def single_layers(model: bep.Model) -> tuple[bep.Model, ...]:
       ValueError: the model is recurrent, which the local rule does not know.
     """
     if not all(isinstance(layer, Dense) for layer in model.layers):
-        raise ValueError("local_rule: wanted a model from bep.mlp; the local rule has a form for dense layers alone.")
+        raise ValueError(
+            "local_rule: wanted a model from bep.mlp; the local rule has no recurrent form and none with convolutions."
+        )
     return tuple(
         bep.mlp(num_inputs=layer.num_inputs, widths=(layer.width,), num_classes=model.num_classes)
         for layer in model.layers

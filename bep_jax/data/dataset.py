@@ -231,6 +231,4 @@ def window_length(window: int | None, series: Sequence[np.ndarray], who: str) ->
 
 def check_seed(seed: int, who: str) -> int:
     """A seed from 0 to 2³¹-1, or an error that names ``who``."""
-    if check_count(seed, "seed", who, least=0) >= 2**31:
-        raise ValueError(f"{who}: seed must be below 2**31, got {seed}.")
-    return int(seed)
+    return check_count(seed, "seed", who, least=0)

@@ -668,7 +668,7 @@ def test_from_arrays_bad_input(arguments, options, error, match):
         ("random-prototypes", {"flip_probability": 1.1}, ValueError, "flip_probability"),
         ("random-prototypes", {"seed": ()}, ValueError, "empty"),
         ("random-prototypes", {"seed": (0, -1)}, ValueError, "seed must be at least 0"),
-        ("random-prototypes", {"seed": 2**31}, ValueError, "below 2"),
+        ("random-prototypes", {"seed": 2**31}, ValueError, "at most 2,147,483,647"),
         ("random-prototypes", {"seed": 1.5}, TypeError, "seed must be an integer"),
         ("random-prototypes", {"seed": True}, TypeError, "seed must be an integer"),
         ("random-prototypes", {"raw": True, "width": 5}, ValueError, "raw=True"),
