@@ -26,6 +26,7 @@ NOT_IN_THE_PAPER = (
     "bep_jax.kernels.isolate",
     "bep_jax.data",
     "bep_jax.export.model_file",
+    "bep_jax.export.on_device",
     "bep_jax.network.summary",
 )
 
