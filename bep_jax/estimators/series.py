@@ -39,8 +39,8 @@ class BEPTimeSeriesClassifier(BaseClassifier):
       widths: neurons of each hidden layer; recurrent: of the state and of the layer after it.
       filters: of the convolutions, (channels, patch, stride) each; None for one that fits the length.
       bits: thermometer bits a value; None for up to 16, fewer for long series.
-      margin, gate, group_size, reinforcement, scale, n_networks, epochs, batch_size, validation_fraction,
-        early_stopping, tune_minutes, class_weight, random_state, verbose: as for `BEPClassifier`.
+      margin, gate, group_size, reinforcement, scale, n_networks, epochs, batch_size: as for `BEPClassifier`.
+      validation_fraction, early_stopping, tune_minutes, class_weight, random_state, verbose: as for `BEPClassifier`.
 
     Attributes:
       classes_: the labels, sorted, of their own type ``[C]``.
