@@ -32,6 +32,10 @@ COMMANDS: dict[str, type] = {
     "export": Export,
 }
 
+_RENAMED: dict[str, Mapping[str, str]] = {
+    **dict.fromkeys(("train", "tune", "compare"), RENAMED),
+    "predict": {"--output": "--out, the file that predictions go to"},
+}
 _DESCRIPTION = """Binary Error Propagation: neural networks with binary weights, trained by binary error signals.
 
   python -m bep_jax train
@@ -101,10 +105,10 @@ def _read(args: Sequence[str]) -> Any:
 
 def _check_spellings(args: Sequence[str]) -> None:
     """Raises a ValueError for a flag of old: what it is called now."""
-    if args[:1] in (["train"], ["compare"]):
-        for flag in (arg.split("=")[0] for arg in args):
-            if flag in RENAMED:
-                raise ValueError(f"{args[0]}: there is no {flag}; write {RENAMED[flag]}.")
+    renamed = _RENAMED.get(args[0], {}) if args else {}
+    for flag in (arg.split("=")[0] for arg in args):
+        if flag in renamed:
+            raise ValueError(f"{args[0]}: there is no {flag}; write {renamed[flag]}.")
 
 
 def _parsed(args: Sequence[str], commands: Mapping[str, Any]) -> Any:

@@ -162,7 +162,8 @@ def _make(folder: Path, who: str, first: Mapping[str, bytes]) -> "_Lock":
     lock = _Lock(temporary, who)
     try:
         for name, content in first.items():
-            atomic.write_atomic(temporary / name, content)
+            with atomic.naming(folder / name):
+                atomic.write_atomic(temporary / name, content)
         try:
             os.rename(temporary, folder)
         except OSError as error:

@@ -87,7 +87,7 @@ def check_numbers(epochs, batch_size, validation, patience, stop_after=None) -> 
 
 def cut_batch(batch_size: int, data) -> int:
     """A batch no larger than the data are, so that any large number means all of them."""
-    num_samples = np.shape(getattr(data, "train_y", None))[-1:]
+    num_samples = np.shape(getattr(data, "train_y", 0))[-1:]
     # Of no samples at all the check of the data speaks.
     return max(1, int(min(batch_size, *num_samples))) if num_samples else int(batch_size)
 

@@ -228,6 +228,11 @@ def test_validation_decides_which_network_reads_series(problem, tmp_path, monkey
     assert right / 12 == result["test_accuracy"][0]
 
 
+def test_old_spellings_say_the_new_one(capsys):
+    assert cli.main(["predict", "--model", "m.safetensors", "--input", "x.npy", "--output", "y.txt"]) == 2
+    assert "predict: there is no --output; write --out" in capsys.readouterr().err
+
+
 def test_a_run_that_learned_nothing_says_what_to_try(small, capsys):
     args = ["train", "--widths", "15", "--epochs", "1", "--seeds", "1", "--no-progress"]
     assert cli.main([*args, "--reinforcement", "0", "--margin", "0.01", "--scale", "1"]) == 0
