@@ -23,7 +23,7 @@ WAYS = {
     _CORE: "pinned to one core",
     "one program": "all seeds in one program, XLA's threads on all cores",
     'mesh="auto"': "one program a seed, called from threads",
-    "train --devices auto": "the same, and XLA without threads of its own, as the command line starts it",
+    "train --devices auto": "the same, programs run on the thread that calls them, as the command line starts it",
     "virtual devices": "a mesh over seeds of one virtual CPU device a core",
 }
 

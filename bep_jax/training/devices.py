@@ -178,7 +178,6 @@ def give_cores_to_programs() -> None:
 
     For a process that trains on a CPU and does nothing else, before jax starts: it changes how XLA:CPU sets itself up.
     """
-    os.environ.setdefault("NPROC", "1")  # XLA's own threads
     jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 
