@@ -97,8 +97,9 @@ def test_predictions_go_where_they_are_sent(tmp_path, capsys, monkeypatch):
     assert (tmp_path / "-y.txt").is_symlink()
     assert cli.main([*args, "--out", "/dev/full"]) == 1
     assert capsys.readouterr().err == "error: No space left on device: /dev/full\n"
-    with pytest.raises(SystemExit):
-        cli.main([*args, "--output", "y"])
+    assert cli.main([*args, "--output", "y"]) == 2
+    assert "there is no --output; write --out" in capsys.readouterr().err
+    assert not (tmp_path / "y").exists()
 
 
 def test_version(capsys):
