@@ -23,7 +23,6 @@ WAYS = {
     _CORE: "pinned to one core",
     "one program": "all seeds in one program, XLA's threads on all cores",
     'mesh="auto"': "one program a seed, called from threads",
-    "train --devices auto": "the same, programs run on the thread that calls them, as the command line starts it",
     "virtual devices": "a mesh over seeds of one virtual CPU device a core",
 }
 
@@ -92,9 +91,7 @@ def _work(name: str, quick: bool) -> None:
     import bep_jax as bep
     from bep_jax.training import devices
 
-    mesh = "auto" if name in ('mesh="auto"', "train --devices auto") else None
-    if name == "train --devices auto":
-        devices.give_cores_to_programs()
+    mesh = "auto" if name == 'mesh="auto"' else None
     if name == "virtual devices":
         cores = max(n for n in range(1, SEEDS + 1) if SEEDS % n == 0 and n <= devices.usable_cores())
         jax.config.update("jax_num_cpu_devices", cores)

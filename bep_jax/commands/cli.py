@@ -20,7 +20,6 @@ from bep_jax.commands.flags import RENAMED
 from bep_jax.commands.saved import Describe, Export, Predict
 from bep_jax.commands.train import Train
 from bep_jax.commands.tune import Tune
-from bep_jax.training.devices import give_cores_to_programs
 
 COMMANDS: dict[str, type] = {
     "train": Train,
@@ -60,15 +59,12 @@ def main(args: Sequence[str] | None = None) -> int:
       The exit status: 0, 1 where something could not be read or written, 2 for a mistake in the flags or data, 130
       after Ctrl-C. A mistake is one line on stderr; anything else that goes wrong is a traceback.
     """
-    whole_process = args is None
     args = list(sys.argv[1:] if args is None else args)
     _settle_streams()
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             command = _read(args)
-            if whole_process and isinstance(command, Train) and command.output.devices == "auto":
-                give_cores_to_programs()
             command.run()
     except KeyboardInterrupt as interrupt:
         print("; ".join(["interrupted", *map(str, interrupt.args)]), file=sys.stderr)

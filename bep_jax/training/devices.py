@@ -173,14 +173,6 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def give_cores_to_programs() -> None:
-    """Makes each program run on the thread that calls it, so that cores are left to other programs.
-
-    For a process that trains on a CPU and does nothing else, before jax starts: it changes how XLA:CPU sets itself up.
-    """
-    jax.config.update("jax_cpu_enable_async_dispatch", False)
-
-
 def _chosen(num_seeds: int) -> Placement:
     """Threads on a CPU; elsewhere a mesh over seeds, as many devices as divide them."""
     if jax.default_backend() == "cpu":
