@@ -29,6 +29,7 @@ from bep_jax.training.fitting import fit
 from bep_jax.training.loop import Report, Result
 
 _GROUPS = ("data", "network", "rule", "training")
+_CHOICE = "choice"  # beside them in the file: how the network came to be
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -95,12 +96,19 @@ class Train:
 
     def _train(self, plan: Plan, place: folders.Place, started: str, begun: float) -> None:
         choice = choose.network(self.data, self.network, self.rule, self.training, self.output.progress)
-        if choice is not None:
-            print(choice.text, flush=True)
-            decided = dataclasses.replace(self, network=dataclasses.replace(self.network, model=choice.kind))
-            plan = make_plan(decided.data, decided.network, decided.rule, decided.training)
-            return decided._run(plan, place, started, begun, choice)
-        return self._run(plan, place, started, begun, None)
+        if choice is None:
+            return self._run(plan, place, started, begun, self._recalled_choice(place))
+        print(choice.text, flush=True)
+        decided = dataclasses.replace(self, network=dataclasses.replace(self.network, model=choice.chosen))
+        plan = make_plan(decided.data, decided.network, decided.rule, decided.training)
+        return decided._run(plan, place, started, begun, choice)
+
+    def _recalled_choice(self, place: folders.Place) -> choose.Choice | None:
+        """How the run that this one goes on with came by its network."""
+        if not self.output.resume:
+            return None
+        stored = json.loads((place.work / folders.FLAGS).read_text(encoding="utf-8")).get(_CHOICE)
+        return choose.Choice(**stored) if stored and stored["chosen"] == self.network.model else None
 
     def _run(self, plan: Plan, place: folders.Place, started: str, begun: float, choice: choose.Choice | None) -> None:
         folder, training = place.folder, self.training
@@ -120,7 +128,7 @@ class Train:
 
         def after_epoch(_: Report) -> None:
             if not ends:  # these flags went on from the checkpoint that was there
-                atomic.write_atomic(place.work / folders.FLAGS, runs.json_bytes(self._groups()))
+                atomic.write_atomic(place.work / folders.FLAGS, runs.json_bytes(self._groups(choice)))
             ends.append(time.perf_counter())
 
         result = fit(
@@ -171,7 +179,7 @@ class Train:
             "paper": reported and {"mean": reported.accuracy / 100, "source": reported.source},
             "config": plan.record(training),
             "chosen": settings,
-            "network": choice and {"chosen": choice.kind, "validation_accuracy": choice.scores},
+            "network": choice and choice._asdict(),
             "data": {
                 "seeds": plan.data_seed,
                 "num_train": data.train_y.shape[-1],
@@ -217,9 +225,10 @@ class Train:
             again = f"python -m bep_jax train{out} --name{name} --resume"
             raise KeyboardInterrupt(f"go on with: {again}")
 
-    def _groups(self) -> dict[str, Any]:
+    def _groups(self, choice: choose.Choice | None = None) -> dict[str, Any]:
         """The flags as JSON holds them, for whoever resumes the run, in whatever folder that is."""
         groups = {name: dataclasses.asdict(getattr(self, name)) for name in _GROUPS}
+        groups |= {} if choice is None else {_CHOICE: choice._asdict()}
         if self.data.data_dir is not None:
             groups["data"]["data_dir"] = os.path.abspath(self.data.data_dir)
         if self.data.dataset not in datasets.NAMES and os.path.isfile(self.data.dataset):

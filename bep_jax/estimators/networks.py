@@ -10,7 +10,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -71,6 +71,17 @@ class Settings(NamedTuple):
         sizes = tuple(sizes) if np.ndim(sizes) == 1 else sizes
         return Rule(margin=self.margin, gate=self.gate, group_size=sizes, reinforcement=self.reinforcement)
 
+    @property
+    def balanced(self) -> Literal["balanced"] | None:
+        """What `bep_jax.fit` knows of ``class_weight``."""
+        return "balanced" if self.class_weight == "balanced" else None
+
+    def batch_size_of(self, samples: Samples) -> int:
+        """Samples a step, no more than there are."""
+        size = self.batch_size
+        size = usual_batch_size(int(np.sum(samples.train_split == TRAINS))) if size is None else size
+        return min(size, len(samples.train_split))
+
 
 @dataclass(frozen=True)
 class Networks:
@@ -83,12 +94,6 @@ class Networks:
     state: TrainState  # what further training needs, [S] on every array; keys as `_Key`
     history: dict[str, np.ndarray]  # name -> [S, epochs]
     temperature: float  # of the summed scores
-
-    @property
-    def validation_accuracy(self) -> float:
-        """The mean over the networks and the last three epochs; -1 where nothing was held out."""
-        found = self.history.get("validation_accuracy")
-        return -1.0 if found is None else float(found[:, -3:].mean())
 
     def scores(self, x: np.ndarray) -> np.ndarray:
         """Class scores, summed over the networks: int64 ``[n, C]`` of words uint32 ``[n, W]``, ``[n, T, W]``."""
@@ -122,11 +127,9 @@ def train(
       epochs: in place of those of the settings, and nothing is tuned.
     """
     trains, validates = (samples.train_split == part for part in (TRAINS, HELD_OUT))
-    batch_size = usual_batch_size(int(trains.sum())) if settings.batch_size is None else settings.batch_size
-    batch_size = min(batch_size, len(trains))
-    early, weight = settings.early_stopping and validates.any(), settings.class_weight
+    early = settings.early_stopping and validates.any()
     rule, scale = settings.rule(), settings.scale
-    options: dict[str, Any] = {"batch_size": batch_size, "class_weight": "balanced" if weight == "balanced" else None}
+    options: dict[str, Any] = {"batch_size": settings.batch_size_of(samples), "class_weight": settings.balanced}
     if settings.tune_minutes is not None and previous is None and epochs is None:
         rule, scale = _tuned(settings, settings.tune_minutes, model, samples, options)
     result = fit(

@@ -4,6 +4,7 @@ Axis letters: n series, F channels, T time steps, C classes, b bits.
 Source: arXiv 2512.04189; https://www.aeon-toolkit.org.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
@@ -16,12 +17,11 @@ from bep_jax.data import encode
 from bep_jax.estimators import networks
 from bep_jax.estimators.bits import fit_places
 from bep_jax.estimators.networks import Networks, Settings
-from bep_jax.estimators.samples import held_out, padded, rounded_up, weighted
+from bep_jax.estimators.samples import Samples, held_out, padded, rounded_up, weighted
 from bep_jax.kernels.checks import check_count
 from bep_jax.network.model import Model, conv, mlp, rnn
+from bep_jax.training import choosing
 
-_TRIAL_EPOCHS, _TRIAL_FRACTION = 20, 0.3
-_MOST_STEPS = 32  # that "auto" tries a recurrent network on: its cost grows with them, and dense ones are ahead
 _KINDS = ("dense", "convolution", "recurrent")
 
 
@@ -135,30 +135,33 @@ class BEPTimeSeriesClassifier(BaseClassifier):
         num_bits = usual_bits(steps[0].size) if self.bits is None else self.bits
         self.encoder_ = fit_places(steps, check_count(num_bits, "bits", type(self).__name__))
         words, key = self.encoder_(steps.reshape(len(steps), -1)), jax.random.key(random.randint(2**31 - 1))
-        kinds = self._candidates()
-        self.validation_accuracy_ = {}
-        if len(kinds) > 1:
-            few, chosen = min(_TRIAL_EPOCHS, self.epochs), held_out(labels, _TRIAL_FRACTION, random)
-            for kind in kinds:
-                tried = self._train(settings, kind, words, labels, chosen, key, few)
-                self.validation_accuracy_[kind] = tried.validation_accuracy
-            kinds = [max(kinds, key=lambda kind: self.validation_accuracy_[kind])]  # the first on ties
-        self.network_ = kinds[0]
-        validation = held_out(labels, self.validation_fraction, random)
-        self.networks_ = self._train(settings, self.network_, words, labels, validation, key)
+        self.network_, self.validation_accuracy_ = self.network, {}
+        if self.network == "auto":
+            chosen = held_out(labels, choosing.VALIDATION, random)
+            self.network_, self.validation_accuracy_ = choosing.choose(
+                {kind: functools.partial(self._trial, settings, kind, words, labels, chosen) for kind in _KINDS},
+                epochs=self.epochs,
+                key=key,
+                class_weight=settings.balanced,
+                progress=bool(self.verbose),
+            )
+        samples = self._samples(self.network_, words, labels, held_out(labels, self.validation_fraction, random))
+        self.networks_ = networks.train(settings, self._model(self.network_), samples, key)
         self.n_iter_ = self.networks_.history["train_accuracy"].shape[1]
         return self
 
-    def _candidates(self) -> list[str]:
-        if self.network != "auto":
-            return [self.network]
-        return [kind for kind in _KINDS if kind != "recurrent" or self._steps <= _MOST_STEPS]
+    def _trial(self, settings, kind, words, labels, validation) -> choosing.Trial | None:
+        if kind == "recurrent" and not choosing.recurrent_tried(self._steps):
+            return None
+        samples = self._samples(kind, words, labels, validation)
+        return choosing.Trial(
+            self._model(kind), settings.rule(), samples, settings.batch_size_of(samples), settings.scale
+        )
 
-    def _train(self, settings, kind, words, labels, validation, key, epochs=None) -> Networks:
+    def _samples(self, kind, words, labels, validation) -> Samples:
         drawn = np.flatnonzero(~validation)
         drawn = drawn[weighted(labels[drawn], self.class_weight, self.classes_)]
-        samples = padded(self._read_by(kind, words), labels, validation, drawn)
-        return networks.train(settings, self._model(kind), samples, key, epochs=epochs)
+        return padded(self._read_by(kind, words), labels, validation, drawn)
 
     def _predict(self, X) -> np.ndarray:
         return self.classes_[np.argmax(self._scores(X), axis=1)]
@@ -177,8 +180,7 @@ class BEPTimeSeriesClassifier(BaseClassifier):
         if kind == "dense":
             return mlp(num_inputs=num_bits, widths=widths, num_classes=num_classes)
         if kind == "convolution":
-            filters = usual_filters(self._steps) if self.filters is None else self.filters
-            shape = (self._steps,)
+            shape, filters = (self._steps,), self.filters
             return conv(image_shape=shape, channels=one_step, filters=filters, widths=widths, num_classes=num_classes)
         return rnn(num_inputs=one_step, state_width=widths[0], output_width=widths[-1], num_classes=num_classes)
 
@@ -203,16 +205,6 @@ def usual_bits(num_values: int) -> int:
       [16, 16, 1]
     """
     return max(1, min(16, 8192 // num_values))
-
-
-def usual_filters(steps: int) -> tuple[tuple[int, int, int], ...]:
-    """One convolution of 64 channels over a sixth of a series, 3 to 15 steps.
-
-    Example:
-      >>> usual_filters(24), usual_filters(150)
-      (((64, 4, 1),), ((64, 15, 3),))
-    """
-    return ((64, min(steps, max(3, min(15, steps // 6))), max(1, steps // 40)),)
 
 
 def _last_steps(X, length: int) -> np.ndarray:

@@ -1,0 +1,99 @@
+"""Which of several networks suits the data: each learns for a few epochs, and held-out samples decide.
+
+Axis letters: S seeds.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+import jax
+
+from bep_jax.learning.rule import Limits, Rule
+from bep_jax.network.model import Model
+from bep_jax.training.fitting import fit
+
+EPOCHS, SEEDS, VALIDATION = 20, 3, 0.3
+_TAIL = 3  # epochs that an accuracy is the mean of
+_MOST_STEPS = 32
+
+
+class Trial(NamedTuple):
+    """A network and what it learns from; arguments of `bep_jax.fit`."""
+
+    model: Model
+    rule: Rule | Limits
+    data: Any
+    batch_size: int
+    scale: Any = None  # None: what follows from shapes
+
+
+class Choice(NamedTuple):
+    """What was decided, and on what."""
+
+    name: str
+    scores: dict[str, float]  # validation accuracy by name; of balanced classes the mean of recalls
+
+
+def choose(
+    trials: Mapping[str, Callable[[], Trial | None]],
+    *,
+    epochs: int,
+    key: jax.Array,
+    class_weight: Literal["balanced"] | None = None,
+    progress: bool = False,
+) -> Choice:
+    """Trains each network that there is and names the best, the first on ties.
+
+    Three draws of a network learn at most 20 epochs long from seven tenths of the training samples (or from those of
+    ``train_split``), and the last three epochs' accuracy on the others decides. Test samples take no part.
+
+    Args:
+      trials: functions by name, called one after the other, so that one encoding is in memory at a time; None of one
+        that does not take part.
+      epochs: of the training that follows.
+      key: of everything random.
+      class_weight: as for `bep_jax.fit`.
+      progress: whether to show progress bars.
+
+    Raises:
+      KeyboardInterrupt: it was stopped.
+    """
+    scores: dict[str, float] = {}
+    for name, make in trials.items():
+        trial = make()
+        if trial is None:
+            continue
+        data = trial.data
+        if hasattr(data, "test_x"):
+            data = dataclasses.replace(data, test_x=None, test_y=None)
+        result = fit(
+            trial.model,
+            trial.rule,
+            data,
+            epochs=min(EPOCHS, epochs),
+            batch_size=trial.batch_size,
+            seeds=SEEDS,
+            key=key,
+            validation=VALIDATION,
+            patience=None,
+            scale=trial.scale,
+            class_weight=class_weight,
+            progress=progress,
+        )
+        if result.interrupted or not result.history:
+            raise KeyboardInterrupt
+        validated = result.history[f"validation_{'balanced_' if class_weight else ''}accuracy"]
+        scores[name] = float(validated[:, -_TAIL:].mean())
+    return Choice(max(scores, key=lambda name: scores[name]), scores)
+
+
+def recurrent_tried(num_steps: int | None) -> bool:
+    """Whether a recurrent network is worth a trial on series so long: its cost grows with them, and on longer series
+    dense ones and convolutions are ahead.
+
+    Example:
+      >>> recurrent_tried(24), recurrent_tried(150)
+      (True, False)
+    """
+    return num_steps is None or num_steps <= _MOST_STEPS

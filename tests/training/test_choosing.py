@@ -1,0 +1,27 @@
+"""Which network suits the data: what decides, and what takes no part."""
+
+import jax
+import numpy as np
+import pytest
+from training.test_fitting import MLP, RULE, make_data
+
+import bep_jax as bep
+from bep_jax.training import choosing
+
+
+def trial(*, blind=False):
+    x, y, *_ = vars(make_data(MLP, num_train=60)).values()
+    # Labels of test samples that no class has: whoever looks at them is told so.
+    data = bep.datasets.Dataset(np.zeros_like(x) if blind else x, y, x[:1], y[:1] + 99, 40, 3, None, ("a", "b", "c"))
+    return choosing.Trial(MLP, RULE, data, 10)
+
+
+@pytest.mark.parametrize("class_weight", [None, "balanced"])
+def test_validation_samples_decide(class_weight):
+    trials = {"absent": lambda: None, "blind": lambda: trial(blind=True), "seeing": trial, "again": trial}
+    options = {"epochs": 4, "key": jax.random.key(0), "class_weight": class_weight}
+    name, scores = choosing.choose(trials, **options)
+    assert name == "seeing" and scores["seeing"] == scores["again"] > scores["blind"] + 0.1
+    assert list(scores) == ["blind", "seeing", "again"]
+    if class_weight:
+        assert scores["blind"] == pytest.approx(1 / 3)
