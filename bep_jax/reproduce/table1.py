@@ -1,6 +1,7 @@
 """Table 1: binary recurrent networks on UCR problems, window and bits tuned on the training folds."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +22,8 @@ cross-validated in stratified folds. Window and thermometer bits are chosen in e
 training folds; networks are then trained anew on the training folds and tested once, after the last epoch. QAT has the
 window and bits of BEP, and a learning rate of 0.0001, 0.001 or 0.01 chosen in each fold in the same way; "raw sums" is
 the paper's, whose straight-through gradient passes where an integer sum is at most 1."""
+_REDUCED = "Reduced: {folds} of {of} folds{chosen}."
+_TAKEN = "; window and bits are not chosen anew, but are what the training folds chose in {name}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,38 +38,65 @@ class Table1(tuning.SeriesFlags):
     """bep (always), qat, qat-raw (the paper's QAT), qat-batchnorm."""
     baseline_runs: Annotated[int, arg(metavar="N")] = 1
     """Networks a fold of every baseline."""
+    only_folds: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: all)")] = None
+    """Train and test on the first so many folds alone."""
+    choices: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: chosen anew)")] = None
+    """Take each fold's window and bits from the results in DIR, which chose them on the same training folds."""
     out: Annotated[Path, arg(metavar="DIR")] = Path("runs/reproduce-table1")
     """Where results.jsonl, table.md, picture.png and protocol.json go."""
 
     def run(self) -> None:
         """Runs what is missing and writes the table."""
         self.check("table1")
-        training.check_counts("table1", baseline_runs=self.baseline_runs)
+        training.check_counts("table1", baseline_runs=self.baseline_runs, only_folds=self._folds)
+        if self.only_folds is not None and self.only_folds > self.folds:
+            raise ValueError(f"reproduce: table1: --only-folds {self.only_folds} of --folds {self.folds}.")
         wrong = [name for name in self.methods if name != "bep" and not methods.is_qat(name)]
         if wrong:
             raise ValueError(f"reproduce: table1: unknown method {', '.join(wrong)}.")
         names = problems.find(self.problems, self.data_dir, tuple(paper.TABLE1))
         results = Results(self.out / report.RESULTS)
-        tuned = len(set(self.windows)) * self.tune_epochs
+        tuned = 0 if self.choices is not None else len(set(self.windows)) * self.tune_epochs
         tuning.each_problem(
             "table1",
             self,
             names,
-            self.folds * (tuned + self.epochs),
+            self._folds * (tuned + self.epochs),
             lambda source, progress: self._problem(results, source, progress),
             lambda now: self._report(results, now),
         )
 
     def _problem(self, results: Results, source: Source, progress: Callable[[], Any]) -> None:
-        for fold in range(self.folds):
-            tuning.tune(self, results, source, fold, progress)
-            chosen = tuning.choice(self, results, source.known, fold)
-            assert chosen is not None
+        for fold in range(self._folds):
+            if self.choices is None:
+                tuning.tune(self, results, source, fold, progress)
+            chosen = self._choice(results, source.known, fold)
+            if chosen is None:
+                raise ValueError(f"{self.choices} has no choice for fold {fold}.")
             tuning.final(self, results, source, self._places(source.known, fold, chosen), progress)
             for method in self.methods:
                 if methods.is_qat(method):
                     float_folds.run(self._baseline, results, source, method, fold, chosen, progress)
         self._tell(results, source.known)
+
+    @property
+    def _folds(self) -> int:
+        return self.folds if self.only_folds is None else self.only_folds
+
+    @functools.cached_property
+    def _taken(self) -> dict[tuple[str, str, int], tuple[int, int]]:
+        """Window and bits by problem, its data and fold, of other results."""
+        assert self.choices is not None
+        path = self.choices / report.RESULTS
+        if not path.is_file():
+            raise ValueError(f"reproduce: table1: --choices wants a folder with {report.RESULTS}, got {self.choices}.")
+        runs_ = (record for record in Results(path) if record["kind"] == "run" and "method" not in record)
+        return {(r["problem"], r["data"], r["fold"]): (r["window"], r["bits"]) for r in runs_}
+
+    def _choice(self, results: Results, known: Known, fold: int) -> tuple[int, int] | None:
+        if self.choices is None:
+            return tuning.choice(self, results, known, fold)
+        return self._taken.get((known.problem, known.data, fold))
 
     @property
     def _baseline(self) -> "Table1":
@@ -79,16 +109,16 @@ class Table1(tuning.SeriesFlags):
     def _runs(self, results: Results, known: Known) -> list[Record]:
         """The runs of a problem that are there."""
         found = []
-        for fold in range(self.folds):
-            chosen = tuning.choice(self, results, known, fold)
+        for fold in range(self._folds):
+            chosen = self._choice(results, known, fold)
             places = self._places(known, fold, chosen) if chosen else []
             found += [results.find(place, self.settings(tune=False)) for place in places]
         return [record for record in found if record is not None]
 
     def _baseline_runs(self, results: Results, known: Known, method: str) -> list[Record]:
         found = []
-        for fold in range(self.folds):
-            chosen = tuning.choice(self, results, known, fold)
+        for fold in range(self._folds):
+            chosen = self._choice(results, known, fold)
             found += float_folds.found(self._baseline, results, known, method, fold, chosen) if chosen else []
         return found
 
@@ -127,7 +157,7 @@ class Table1(tuning.SeriesFlags):
             mean, std = training.mean_std([r["test_accuracy"] for r in records])
             row = paper.TABLE1.get(problem)
             chosen = dict.fromkeys(f"{r['window']} / {r['bits']}" for r in records)
-            complete_ = f"{len(records)} of {self.folds * self.runs}"
+            complete_ = f"{len(records)} of {self._folds * self.runs}"
             beside = ("", "", "", "")
             if row is not None:
                 means.append((mean, row.bep, mean - row.bep, row.qat, row.qat_batchnorm))
@@ -142,7 +172,13 @@ class Table1(tuning.SeriesFlags):
             ours, bep, difference, qat, batchnorm = np.mean(means, axis=0)
             cells = (f"{ours:.2f}", f"{bep:.2f}", f"{difference:+.2f}", f"{qat:.2f}", f"{batchnorm:.2f}")
             rows.append((f"**mean of the paper's {len(means)}**", *(f"**{cell}**" for cell in cells), "", ""))
-        return f"# Table 1\n\n{_PROTOCOL}\n\n{runs.markdown(('problem', *names), rows)}"
+        return f"# Table 1\n\n{self._protocol()}\n\n{runs.markdown(('problem', *names), rows)}"
+
+    def _protocol(self) -> str:
+        if self.only_folds is None and self.choices is None:
+            return _PROTOCOL
+        of = "" if self.choices is None else _TAKEN.format(name=self.choices.name)
+        return f"{_PROTOCOL}\n\n{_REDUCED.format(folds=self._folds, of=self.folds, chosen=of)}"
 
     def _baseline_table(
         self, found: Mapping[str, Sequence[Record]], baselines: Mapping[str, Mapping[str, Sequence[Record]]]
