@@ -1,6 +1,7 @@
 """``python -m bep_jax tune``: a search for settings, its table and picture, and the train command of the best."""
 
 import dataclasses
+import itertools
 import shlex
 from collections.abc import Iterator
 from dataclasses import field
@@ -17,7 +18,7 @@ from bep_jax.training.tuning import AXES, FILE, Best, Shape, search
 
 TABLE, PICTURE = "table.md", "mattered.png"
 _HEADER = ("settings", "validation accuracy", "epochs", *AXES)
-_WIDTHS, _STATES, _WINDOWS = ((255, 255), (525, 525)), (255, 525), (8, 16)
+_WIDTHS, _STATES, _WINDOWS = ((525, 525), (255, 255)), (525, 255), (16, 8)
 _SHOWN = 10
 
 
@@ -95,47 +96,54 @@ class Tune:
         )
 
     def _shapes(self, training: Training) -> Iterator[Shape]:
-        """Encodings and networks; what flags say is not searched for."""
-        for kind in kinds(self.data, self.network):
-            for data, network, label, model in self._variants(kind):
-                plan = make_plan(data, network, RuleFlags(), training, kind)
-                samples = plan.load()
-                if samples.num_seeds is not None:  # drawn anew for every seed: here once
-                    samples = dataclasses.replace(plan, data_seed=self.seed).load()
-                yield Shape(label, model, samples, plan.model(samples))
+        """Encodings and networks, the kinds of network in turn, what is usual first; what flags say is not searched
+        for."""
+        every = kinds(self.data, self.network)
+        variants = [[(kind, *one) for one in self._variants(kind)] for kind in every]
+        for kind, data, network, label, model in filter(None, itertools.chain(*itertools.zip_longest(*variants))):
+            plan = make_plan(data, network, RuleFlags(), training, kind)
+            samples = plan.load()
+            if samples.num_seeds is not None:  # drawn anew for every seed: here once
+                samples = dataclasses.replace(plan, data_seed=self.seed).load()
+            yield Shape(label, model, samples, plan.model(samples))
 
     def _variants(self, kind: Kind) -> Iterator[tuple[Data, Network, str, str]]:
+        """Flags, and in words those that are searched for: of the encoding, and of the network."""
         data, network = self.data, self.network
-        named = f"--model {kind} " if len(kinds(data, network)) > 1 else ""
-        drawn = data.dataset == "random-prototypes"
-        bits: tuple[int | None, ...] = (None,) if drawn or data.input_bits is not None else (None, 4)
-        windows: tuple[int | None, ...] = (data.window,)
-        if kind == "rnn":
-            windows, bits = (data.window,) if data.window else _WINDOWS, (data.input_bits,)
-        sizes: tuple[Any, ...] = (network.widths,) if network.widths is not None else _WIDTHS
-        if kind == "rnn":
-            sizes = (network.state_width,) if network.state_width is not None else _STATES
-        for window in windows:
-            for b in bits:
-                for size in sizes:
-                    changed = dataclasses.replace(data, window=window, input_bits=data.input_bits if b is None else b)
-                    labels = [named.strip()] if named else []
-                    labels += [f"--window {window}"] if window is not None and data.window is None else []
-                    labels += [f"--input-bits {b}"] if b is not None and data.input_bits is None else []
-                    if kind != "rnn":
-                        new = dataclasses.replace(network, widths=size)
-                        model = f"--widths {' '.join(map(str, size))}"
-                    else:
-                        new = dataclasses.replace(network, state_width=size)
-                        model = f"--state-width {size}"
-                    yield changed, new, " ".join(labels), model
+        named = [f"--model {kind}"] if len(kinds(data, network)) > 1 else []
+        recurrent = kind == "rnn"
+        one_encoding = recurrent or data.dataset == "random-prototypes" or data.input_bits is not None
+        windows = _WINDOWS if recurrent and data.window is None else (data.window,)
+        networks = self._recurrent() if recurrent else self._dense()
+        for (new, model), bits, window in itertools.product(networks, (None,) if one_encoding else (None, 4), windows):
+            changed = dataclasses.replace(data, window=window, input_bits=bits or data.input_bits)
+            labels = [*named]
+            labels += [f"--window {window}"] if window != data.window else []
+            labels += [f"--input-bits {bits}"] if bits is not None else []
+            yield changed, new, " ".join(labels), model
+
+    def _dense(self) -> Iterator[tuple[Network, str]]:
+        network = self.network
+        if network.widths is not None:
+            yield network, ""
+            return
+        for widths in _WIDTHS:
+            yield dataclasses.replace(network, widths=widths), f"--widths {' '.join(map(str, widths))}"
+
+    def _recurrent(self) -> Iterator[tuple[Network, str]]:
+        """States of two widths, drawn and from patterns, which make states last from the first step on."""
+        network = self.network
+        for width in _STATES if network.state_width is None else (network.state_width,):
+            for patterns in (None, width // 5 | 1) if network.patterns is None else (network.patterns,):
+                new = dataclasses.replace(network, state_width=width, patterns=patterns)
+                words = [f"--state-width {width}"] if width != network.state_width else []
+                words += [f"--patterns {patterns}"] if patterns != network.patterns else []
+                yield new, " ".join(words)
 
     def _command(self, best: Best) -> str:
         """The train command of the best."""
         flags = ["python -m bep_jax train", *_given(self.data, Data()), *_given(self.network, Network())]
-        flags += [best.data] if best.data else []
-        given = {flag.split()[0] for flag in flags}
-        flags += [best.network] if best.network.split()[0] not in given else []
+        flags += [words for words in (best.data, best.network) if words]
         flags += [f"--batch-size {best.fit_options['batch_size']}", f"--epochs {self.epochs}"]
         flags += ["--class-weight balanced"] if self.class_weight else []
         rule = dataclasses.asdict(best.rule)

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bep_jax.data.dataset import Dataset
-from bep_jax.learning.laws import initial_scale, usual_groups
+from bep_jax.learning.laws import divisors, initial_scale, usual_groups
 from bep_jax.learning.rule import Rule, thresholds
 from bep_jax.network.model import Model, mlp, rnn
 from bep_jax.training.checkpoint import fingerprint
@@ -90,7 +90,7 @@ def tune(
 
     Args:
       data: a `Dataset`, or encodings of the same samples by name.
-      minutes: about how long; a round that has begun is finished.
+      minutes: about how long; what has begun is finished. In a short time only the first data and models are tried.
       models: functions from a data set to a `Model`, by name; None for perceptrons of two layers of 255 and of 525
         neurons, or, where samples have a time axis, recurrent networks of 255 and of 525.
       epochs: of the last round.
@@ -375,8 +375,7 @@ def _law(shape: Shape, batch_size: int) -> tuple[float, ...]:
 
 
 def _divisor(width: int, groups: float) -> int:
-    divisors = (d for d in range(1, width + 1) if width % d == 0)
-    return min(divisors, key=lambda d: abs(math.log(d * groups / width)))
+    return min(divisors(width), key=lambda d: abs(math.log(d * groups / width)))
 
 
 def _dense(data: Dataset, widths: tuple[int, ...]) -> Model:

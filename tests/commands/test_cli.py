@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import bep_jax as bep
-from bep_jax.commands import cli, flags, train
+from bep_jax.commands import cli, flags, train, tune
 from bep_jax.commands import plan as plans
 from bep_jax.files import runs
 
@@ -226,6 +226,9 @@ def test_validation_decides_which_network_reads_series(problem, tmp_path, monkey
     names = [line.rpartition(":")[2] for line in series.read_text().splitlines()[8:]]
     right = sum(one == name for one, name in zip(capsys.readouterr().out.split(), names, strict=True))
     assert right / 12 == result["test_accuracy"][0]
+    assert cli.main(["train", "--name", "s", "--resume", "--epochs", "5", "--no-progress"]) == 0
+    resumed = json.loads((tmp_path / "runs" / "s" / "result.json").read_text())
+    assert (resumed["resumed_after"], resumed["network"]) == (4, result["network"])
 
 
 def test_old_spellings_say_the_new_one(capsys):
@@ -260,6 +263,20 @@ def test_tune_ends_with_a_command_that_trains(small, tmp_path, monkeypatch, caps
     used = json.loads((tmp_path / "runs" / "t" / "result.json").read_text())["config"]
     assert used["widths"] == [15] and used["class_weight"] == "balanced"
     assert {name: used[name] for name in found["rule"]} == found["rule"]
+
+
+def test_tune_searches_patterns_where_networks_are_recurrent():
+    def words(**given):
+        search = tune.Tune(data=flags.Data(dataset="ucr/Slopes"), network=flags.Network(model="rnn", **given))
+        return [(encoding, network) for *_, encoding, network in search._variants("rnn")]
+
+    assert words()[:3] == [
+        ("--window 16", "--state-width 525"),
+        ("--window 8", "--state-width 525"),
+        ("--window 16", "--state-width 525 --patterns 105"),
+    ]
+    assert len(words()) == 8
+    assert words(state_width=45, patterns=9) == [("--window 16", ""), ("--window 8", "")]
 
 
 def test_without_matplotlib_the_numbers_are_written(small, tmp_path, monkeypatch, capsys):
