@@ -23,6 +23,7 @@ import numpy as np
 
 import bep_jax as bep
 from bep_jax.files import plots
+from bep_jax.learning.laws import group_size_near, usual_group_size
 from bep_jax.training.fitting import start_states
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "settings"
@@ -41,7 +42,7 @@ class Point:
     epochs: int
     scales: tuple[float, ...] = (0.64,)  # times batch and positions
     gates: tuple[float, ...] = (1.0,)  # times √K
-    groups: tuple[float, ...] = (7.0,)  # in a layer (rnn: the state)
+    groups: tuple[float, ...] = (7.0,)  # in a layer (rnn: the state); 0 for what the law says
     samples: int | None = None  # the first so many of the training file
     seeds: int = 2
     recurrent: bool = False
@@ -57,6 +58,7 @@ class Point:
 
 _SCALES = (0.08, 0.16, 0.32, 0.64, 1.28, 5.12)  # of samples times positions
 _GATES, _GROUPS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0), (1.0, 3.0, 7.0, 15.0, 35.0, 105.0)
+_AROUND = (0.16, 0.32, 0.64, 1.28)
 _SHORT: dict[str, Any] = {"samples": 10_000, "seeds": 1}
 _CELL: dict[str, Any] = {"gates": (1.0, 2.0), "groups": (7, 15, 35), "seeds": 1, "recurrent": True}
 
@@ -75,10 +77,32 @@ POINTS: dict[str, list[Point]] = {
         Point("groups", "mnist:0", widths, 100, 12, groups=_GROUPS, **_SHORT) for widths in ((525, 525), (105, 105))
     ],
     "fan-in": [
-        Point("fan-in", f"fashion-mnist:{bits}", (255, 255), 200, 12, (0.16, 0.32, 0.64, 1.28), **_SHORT)
-        for bits in (0, 8)
+        *(Point("fan-in", f"fashion-mnist:{bits}", (255, 255), 200, 12, _AROUND, **_SHORT) for bits in (0, 8)),
+        *(Point("fan-in", f"digits:{bits}", (255, 255), 100, 30, _AROUND, seeds=1) for bits in (1, 15)),
     ],
-    "table": [Point("table", "digits:8", (255, 255), 70, 30, _SCALES, seeds=2)],
+    "table": [Point("table", "digits:8", (255, 255), 70, 30, _SCALES, seeds=1)],
+    # 0 for as many groups as the law has, 0.3 √N; and 0.16 to 3.3 times as many.
+    "widths": [
+        Point("widths", "mnist:0", (n, n), 50, 10, groups=groups, samples=3000, seeds=1)
+        for n, groups in (
+            *((n, (0.0, *(round(n**0.5 * factor, 1) for factor in (0.05, 0.12, 0.6, 1.0)))) for n in (105, 255, 525)),
+            (1035, (0.0, 3.9, 19.3)),
+            (101, (0.0,)),
+            (509, (0.0,)),
+        )
+    ],
+    "depth": [
+        Point("depth", "digits:8", (105,) * depth, 70, 30, (0.64, 1.28, 2.56), (1.0, 2.0, 4.0), (3.0,), seeds=1)
+        for depth in (2, 5, 10)
+    ],
+    "batch": [
+        Point("batch", "mnist:0", (255, 255), batch, epochs, scales, groups=(5.0,), **_SHORT)
+        for batch, epochs, scales in (
+            (20, 5, (0.64, 1.6, 3.2, 12.8)),
+            (500, 20, (0.32, 0.64, 1.28, 2.56)),
+            (1000, 30, (0.32, 0.64, 1.28, 2.56)),
+        )
+    ],
 }
 
 
@@ -147,13 +171,12 @@ def _limits(model: bep.Model, gate: float, groups: float) -> bep.Limits:
     """The gate is taken on \\|z\\| itself, so that it is the same factor of √K in every layer."""
     usual = bep.thresholds(model, bep.Rule())
     gates = [int(gate * layer.gate_fan_in**0.5) for layer in model.layers]
-    sizes = [_divisor(layer.width, groups) for layer in model.layers]
+    sizes = [_size(layer, groups) for layer in model.layers]
     return usual._replace(gate=jnp.asarray(gates, jnp.int32), group_size=jnp.asarray(sizes, jnp.int32))
 
 
-def _divisor(width: int, groups: float) -> int:
-    divisors = [d for d in range(1, width + 1) if width % d == 0]
-    return min(divisors, key=lambda d: abs(np.log(d * groups / width)))
+def _size(layer: Any, groups: float) -> int:
+    return group_size_near(layer.width, layer.width / groups) if groups else usual_group_size(layer)
 
 
 def main(names: Sequence[str]) -> None:

@@ -82,15 +82,22 @@ def usual_groups(layer: Layer) -> float:
 
 
 def usual_group_size(layer: Layer) -> int:
-    """γ: the width over `usual_groups`; where it has one near, a divisor of the width.
-
-    Near is within a factor of 1.8; else it is the ratio, rounded, and the last group is shorter.
+    """γ: the width over `usual_groups`; where it has one near, a divisor of the width. Else the last group is shorter.
 
     Example:
       >>> from bep_jax.network.layers.dense import Dense
       >>> [usual_group_size(Dense(784, width)) for width in (35, 105, 255, 525, 1035, 101)]
       [35, 35, 51, 75, 115, 33]
     """
-    width, wanted = layer.width, layer.width / usual_groups(layer)
+    return group_size_near(layer.width, layer.width / usual_groups(layer))
+
+
+def group_size_near(width: int, wanted: float) -> int:
+    """A divisor of the width, where one is within a factor of 1.8 of what is wanted; else that, rounded.
+
+    Example:
+      >>> group_size_near(525, 70.0), group_size_near(101, 33.5)
+      (75, 34)
+    """
     nearest = min(divisors(width), key=lambda d: (abs(math.log(d / wanted)), d))
     return nearest if abs(math.log(nearest / wanted)) <= math.log(1.8) else max(1, round(wanted))
