@@ -10,7 +10,7 @@ run() {
         --out "${TMPDIR:-/tmp}/defaults" --name "$name" --overwrite --json "$out/$name.json"
 }
 mkdir -p "$out"
-for what in "${@:-images tables series}"; do
+for what in "${@:-images own series}"; do
     case $what in
     *images*)
         run mnist --dataset mnist --epochs 60
@@ -21,6 +21,14 @@ for what in "${@:-images tables series}"; do
         run fashion-mnist --dataset fashion-mnist --epochs 40
         run mnist-1035 --dataset mnist --epochs 60 --widths 1035 1035
         run digits --dataset digits
+        ;;
+    esac
+    case $what in
+    *own*)
+        python -m benchmarks.own_series "${TMPDIR:-/tmp}/own-series"
+        for problem in Gesture Bursts Valve; do
+            run "own-$problem" --dataset "ucr/$problem" --data-dir "${TMPDIR:-/tmp}/own-series"
+        done
         ;;
     esac
     case $what in

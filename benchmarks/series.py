@@ -1,0 +1,93 @@
+"""UCR problems read by `train` with no flags but their names, beside a random forest and MiniRocket on the same folds.
+
+``python -m benchmarks.series [PROBLEM ...]`` trains the two for the folds of these problems that `defaults.sh series`
+has left results of, one line each in results/defaults/references.jsonl, then writes results/defaults/series.md. The
+forest reads series flattened; what is missing in front of shorter series is 0 for both.
+"""
+
+import json
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from aeon.classification.convolution_based import MiniRocketClassifier
+from sklearn.ensemble import RandomForestClassifier
+
+import bep_jax as bep
+from bep_jax.files import runs
+
+RESULTS = pathlib.Path(__file__).parent / "results" / "defaults"
+REFERENCES, TABLE = RESULTS / "references.jsonl", RESULTS / "series.md"
+_LEAST = 9  # steps, that MiniRocket wants
+
+_HEADER = """\
+# Series with no flags
+
+`benchmarks/defaults.sh series`: `train --dataset ucr/<Problem> --fold F` and nothing else but the number of seeds, then
+`python -m benchmarks.series`. Both files of a problem pooled, stratified folds of three; test accuracy in percent after
+the last epoch, mean over folds and seeds; what reads the series, validation samples of the training folds decide."""
+
+
+def references(problem: str, fold: int) -> dict[str, Any]:
+    """Test accuracy of both on one fold."""
+    data = bep.datasets.load(f"ucr/{problem}", fold=fold, raw=True)
+    train_x, test_x = (np.nan_to_num(x) for x in (data.train_x, data.test_x))
+    forest = RandomForestClassifier(500, n_jobs=1, random_state=0)
+    forest.fit(train_x.reshape(len(train_x), -1), data.train_y)
+    rocket = MiniRocketClassifier(random_state=0)
+    rocket.fit(_channels(train_x), data.train_y)
+    return {
+        "problem": problem,
+        "fold": fold,
+        "forest": forest.score(test_x.reshape(len(test_x), -1), data.test_y),
+        "rocket": float(np.mean(rocket.predict(_channels(test_x)) == data.test_y)),
+    }
+
+
+def _channels(x: np.ndarray) -> np.ndarray:
+    """``[n, F, T]``, with steps of 0 in front where there are too few."""
+    return np.pad(np.swapaxes(x, 1, 2), ((0, 0), (0, 0), (max(0, _LEAST - x.shape[1]), 0)))
+
+
+def table(found: Sequence[dict[str, Any]], lines: Sequence[dict[str, Any]]) -> str:
+    """A row a problem, and their mean."""
+    beside = {(line["problem"], line["fold"]): line for line in lines}
+    rows, means = [], []
+    for problem in sorted({_name(result) for result in found}):
+        own = [result for result in found if _name(result) == problem]
+        accuracies = np.concatenate([result["test_accuracy"] for result in own])
+        others = [beside[problem, result["config"]["fold"]] for result in own]
+        means.append([accuracies.mean(), *(np.mean([line[name] for line in others]) for name in ("forest", "rocket"))])
+        taken = ", ".join(dict.fromkeys(result["config"]["model"] for result in own))
+        folds = ", ".join(str(result["config"]["fold"]) for result in own)
+        rows.append((problem, *(f"{100 * mean:.1f}" for mean in means[-1]), taken, folds, str(len(accuracies))))
+    mean = (f"**{100 * value:.1f}**" for value in np.mean(means, axis=0))
+    rows.append((f"**mean of {len(rows)}**", *mean, "", "", ""))
+    header = ("problem", "BEP", "random forest", "MiniRocket", "network taken", "folds", "runs")
+    return f"{_HEADER}\n\n{runs.markdown(header, rows)}\n"
+
+
+def _name(result: dict[str, Any]) -> str:
+    return result["config"]["dataset"].removeprefix("ucr/")
+
+
+def main(problems: Sequence[str]) -> None:
+    """Trains what is missing and writes the table."""
+    results = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
+    found = [r for r in results if r["config"]["dataset"].startswith("ucr/") and r["config"]["fold"] is not None]
+    lines = [json.loads(line) for line in REFERENCES.read_text().splitlines()] if REFERENCES.exists() else []
+    for result in found:
+        place = {"problem": _name(result), "fold": result["config"]["fold"]}
+        if (problems and place["problem"] not in problems) or any(place.items() <= line.items() for line in lines):
+            continue
+        lines.append(references(**place))
+        with REFERENCES.open("a") as file:
+            file.write(json.dumps(lines[-1]) + "\n")
+        print(lines[-1], flush=True)
+    TABLE.write_text(table(found, lines))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
