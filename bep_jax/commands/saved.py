@@ -99,6 +99,8 @@ class Export:
     """What all names in it begin with."""
     out: Annotated[Path | None, arg(metavar="FILE.h", help_behavior_hint="(default: standard output)")] = None
     """Where to write."""
+    ensemble: bool = False
+    """Write all networks of the file: their scores are summed."""
     network: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the first, 0)")] = None
     """Which network of the file, where it holds one a seed."""
     float32: bool = False
@@ -119,12 +121,17 @@ class Export:
             _check_output(self.out, "export: --out")
         if not self.learn and (self.batch_size is not None or self.rule != RuleFlags()):
             raise ValueError("export: the flags of the rule and --batch-size are for --learn.")
+        if self.ensemble and (self.network is not None or self.learn):
+            raise ValueError("export: --ensemble goes with neither --network nor --learn.")
         saved = load(self.model)
         one = one_network(saved, self.network or 0, "export")
         assert not isinstance(one.encoder, tuple)
+        together = self.ensemble and num_networks(saved) > 1
+        if together and isinstance(saved.encoder, tuple):
+            raise ValueError("export: --ensemble wants networks with one encoder; these have one each.")
         header = to_c(
             one.model,
-            one.params,
+            saved.params if together else one.params,
             _float32(one.encoder) if self.float32 else one.encoder,
             prefix=self.prefix,
             columns=saved.columns,
@@ -132,9 +139,10 @@ class Export:
             batch_size=self.batch_size,
             window=saved.window if one.model.recurrent else None,
             classes=saved.classes,
+            ensemble=together,
         )
-        if self.network is None:
-            _say_which(saved, "export", "; --network takes another")
+        if not self.ensemble and self.network is None:
+            _say_which(saved, "export", "; --network takes another, --ensemble all of them")
         _write(header, self.out)
 
 

@@ -43,6 +43,7 @@ def to_c(
     window: int | None = None,
     columns: Columns | None = None,
     classes: Sequence[str] | None = None,
+    ensemble: bool = False,
 ) -> str:
     """Writes a network as a C99 header: exactly the predictions and logits of `bep_jax.logits`.
 
@@ -76,7 +77,8 @@ def to_c(
     Args:
       model: a `Model` of dense layers, the first of which may be recurrent.
       params: its `Params`, hidden int16 ``[N, K]`` per matrix, of which only the signs count (sign(0) = +1) unless
-        the network learns, and classifier uint32 ``[C, W]``. One seed, without a leading seed axis.
+        the network learns, and classifier uint32 ``[C, W]``. One seed, without a leading seed axis, unless they are
+        an ensemble.
       encoder: what makes ``model.num_inputs`` bits of an input: a `Thermometer`, an `Expansion`, a composition.
       prefix: of every symbol and, in capitals, every macro; made a lower-case C identifier.
       rule: a `Rule`, or the `Limits` that it means for this model, for a network that learns. Hidden weights take one
@@ -90,6 +92,8 @@ def to_c(
         needed.
       columns: ``Dataset.columns`` of a table: a comment says which input is which.
       classes: C names: a comment says which class is which, and ``const char *bep_class_name(int c)``.
+      ensemble: params have a leading axis ``[S]``, as in `Result`: S networks in one header, ``BEP_NUM_NETWORKS``,
+        whose logits are summed. It cannot learn.
 
     Returns:
       The text of the header.
@@ -97,7 +101,7 @@ def to_c(
     Raises:
       TypeError: an argument is of the wrong type, or C has no type for the thresholds.
       ValueError: params or encoder do not fit the model, or have a leading seed axis; prefix has no letter or digit;
-        what a network needs for learning is missing, out of range, or given without a rule.
+        what a network needs for learning is missing, out of range, or given without a rule; an ensemble learns.
 
     Example:
       >>> import bep_jax as bep
@@ -112,23 +116,26 @@ def to_c(
     Source: arXiv 2512.04189, Eq. 2.
     """
     name = identifier(prefix)
-    _check(model, params)
+    if ensemble and rule is not None:
+        raise ValueError("to_c: networks learn one by one: give a rule, or ensemble=True.")
+    networks = _check(model, params, ensemble)
     stages = encoder_stages(model, encoder, name)
     learns = _learning(model, params, rule, batch_size, opt_state, window, stages)
+    of = f"{networks} times " if networks > 1 else ""
     signs = [pack_host(np.asarray(h) >= 0) for h in params.hidden]
     matrices = [
-        (f"{name}_signs_{i}", words, f"signs of hidden matrix {i}, [{n}, {k}]")
+        (f"{name}_signs_{i}", words, f"signs of hidden matrix {i}, {of}[{n}, {k}]")
         for i, (words, (n, k)) in enumerate(zip(signs, model.matrix_shapes, strict=True))
     ]
     class_shape = f"[{model.num_classes}, {model.num_outputs}]"
     classifier = np.asarray(params.classifier)
     arrays = [array("uint32_t", *matrix, const=learns is None) for matrix in matrices]
-    arrays.append(array("uint32_t", f"{name}_classifier", classifier, f"class vectors, {class_shape}"))
+    arrays.append(array("uint32_t", f"{name}_classifier", classifier, f"class vectors, {of}{class_shape}"))
 
     state_words = bits.num_words(model.widths[0]) if model.recurrent else 0
     sign_bytes = sum(words.nbytes for words in signs)
     const_bytes = stages.const_bytes + sign_bytes + classifier.nbytes
-    static_bytes, stack = 4 * state_words, stack_bytes(model, stages.stack_bytes)
+    static_bytes, stack = 4 * networks * state_words, stack_bytes(model, stages.stack_bytes, networks)
     constants = "constants: weights, classifier, encoder"
     if learns is not None:
         const_bytes += learns.const_bytes + learns.initial_bytes
@@ -139,6 +146,7 @@ def to_c(
     sizes: dict[str, tuple[int | str, str]] = {
         "NUM_INPUTS": (stages.num_inputs, stages.input_comment),
         "NUM_CLASSES": (model.num_classes, "int32_t logits that a call writes"),
+        **({"NUM_NETWORKS": (networks, "whose logits are summed")} if networks > 1 else {}),
         "CONST_BYTES": (const_bytes, constants),
         "STATIC_BYTES": (static_bytes, "static memory that changes"),
         "STACK_BYTES": (stack, "the largest buffers of a call, on the stack"),
@@ -151,11 +159,11 @@ def to_c(
         sizes["BATCH_SIZE"] = (learns.batch, "samples of an update")
         sizes["NETWORK"] = (f"0x{learns.network:08x}u", "what tells saved states of other networks apart")
     if state_words:
-        ones = pack_host(np.ones((1, model.widths[0]), bool))
+        ones = pack_host(np.ones((networks, model.widths[0]), bool))
         arrays.append(array("uint32_t", f"{name}_state", ones, "the state, starts all +1", const=False))
     if learns is not None:
         arrays += learns.arrays
-    functions = recurrent_functions(model) if model.recurrent else mlp_functions(model)
+    functions = recurrent_functions(model, networks) if model.recurrent else mlp_functions(model, networks)
     helpers = helper_functions(model, stages, window, classes)
     head = HEAD.replace("@DESCRIPTION@", _description(model, sizes)).replace("@USAGE@", _usage(model))
     parts = [
@@ -261,7 +269,8 @@ def _learning(model, params, rule, batch_size, opt_state, window, stages: Stages
     return learning(model, hidden, settings, stages.stack_bytes)
 
 
-def _check(model: Model, params: Params) -> None:
+def _check(model: Model, params: Params, ensemble: bool) -> int:
+    """How many networks there are."""
     if not isinstance(model, Model):
         raise TypeError(f"to_c: wanted a Model, from bep.mlp or bep.rnn, got {type(model).__name__}.")
     for i, layer in enumerate(model.layers):
@@ -272,16 +281,24 @@ def _check(model: Model, params: Params) -> None:
             )
     if not isinstance(params, Params):
         raise TypeError(f"to_c: wanted Params, got {type(params).__name__}.")
-    if len(params.hidden) == len(model.matrix_shapes) and any(
+    networks = 1
+    if ensemble:
+        counts = {np.shape(a)[0] if np.ndim(a) == 3 else 0 for a in (*params.hidden, params.classifier)}
+        if len(counts) > 1 or 0 in counts:
+            raise ValueError("to_c: ensemble=True wants params with the same leading axis everywhere, the networks.")
+        networks = counts.pop()
+        params = jax.tree.map(lambda a: a[0], params)
+    elif len(params.hidden) == len(model.matrix_shapes) and any(
         np.ndim(h) == 3 and h.shape[1:] == shape for h, shape in zip(params.hidden, model.matrix_shapes, strict=True)
     ):
         raise ValueError(
             f"to_c: params have a leading seed axis of {params.hidden[0].shape[0]}; pick one seed, for example "
-            "jax.tree.map(lambda a: a[0], params)."
+            "jax.tree.map(lambda a: a[0], params), or take all of them with ensemble=True."
         )
     leading = (1, 1) if model.recurrent else (1,)
     x = np.zeros((*leading, bits.num_words(model.num_inputs)), np.uint32)
     check_inputs("to_c", model, params, cast(jax.Array, x))
+    return networks
 
 
 def _description(model: Model, sizes: dict[str, tuple[int | str, str]]) -> str:
@@ -290,7 +307,8 @@ def _description(model: Model, sizes: dict[str, tuple[int | str, str]]) -> str:
     sizes_up = " -> ".join(
         str(n) for n in (model.num_inputs, *(layer.num_outputs for layer in model.layers), model.num_classes)
     )
-    lines = [f"{kind}, {sizes_up} (bits in, bits out of each layer, classes)."]
+    count = f"Ensemble of {sizes['NUM_NETWORKS'][0]}. " if "NUM_NETWORKS" in sizes else ""
+    lines = [f"{count}{kind}, {sizes_up} (bits in, bits out of each layer, classes)."]
     lines += [
         f"{comment[0].upper()}{comment[1:]}: {value} bytes."
         for key, (value, comment) in sizes.items()

@@ -74,6 +74,9 @@ def test_export(ensemble, tmp_path, capsys):
     assert place.read_text() == header(2, prefix="My net")
     assert cli.main([*args, "--network", "1", "--out", str(place)]) == 0
     assert place.read_text() == header(1)
+    assert cli.main([*args, "--ensemble", "--out", str(place)]) == 0
+    assert capsys.readouterr().err == ""
+    assert place.read_text() == bep.to_c(saved.model, saved.params, saved.encoder, classes=saved.classes, ensemble=True)
     assert [path.name for path in tmp_path.iterdir()] == ["net.h"]
 
 
@@ -92,6 +95,7 @@ def test_export_takes_the_encoder_of_its_network(tmp_path, capsys):
         (["--model", "none"], "load: there is no file"),
         (["--network", "3"], "export: there is no network 3; the file holds 3"),
         (["--prefix", "?"], "to_c: prefix must have a letter"),
+        (["--ensemble", "--network", "1"], "export: --ensemble goes with neither --network nor --learn"),
         (["--out", "none/net.h"], "export: --out wants a file in a folder that exists"),
     ],
 )

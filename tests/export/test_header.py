@@ -93,20 +93,21 @@ def run_c(folder, header, x, steps=0, flags=()):
     return out[:, :-1], out[:, -1]
 
 
-def assert_same(folder, model, params, encoder, x, flags=()):
+def assert_same(folder, model, params, encoder, x, flags=(), ensemble=False):
     words = x if encoder is None else encoder(x)
-    expected = np.asarray(bep.logits(model, params, words))
-    header = to_c(model, params, encoder, prefix="net")
+    each = [jax.tree.map(lambda a, i=i: a[i], params) for i in range(3)] if ensemble else [params]
+    expected = sum(np.asarray(bep.logits(model, one, words)) for one in each)
+    header = to_c(model, params, encoder, prefix="net", ensemble=ensemble)
     logits, predictions = run_c(folder, header, x, x.shape[1] if model.recurrent else 0, flags)
     np.testing.assert_array_equal(logits, expected)
     np.testing.assert_array_equal(predictions, expected.argmax(1))
 
 
-def random_params(model):
-    """Params without a compilation."""
-    rng = np.random.default_rng(4)
-    hidden = tuple(rng.integers(-9, 9, shape).astype(np.int16) for shape in model.matrix_shapes)
-    return bep.Params(hidden, encode.pack_host(rng.random((model.num_classes, model.num_outputs)) < 0.5))
+def random_params(model, networks=None):
+    """Params without a compilation, of one network or of several."""
+    rng, several = np.random.default_rng(4), () if networks is None else (networks,)
+    hidden = tuple(rng.integers(-9, 9, (*several, *shape)).astype(np.int16) for shape in model.matrix_shapes)
+    return bep.Params(hidden, encode.pack_host(rng.random((*several, model.num_classes, model.num_outputs)) < 0.5))
 
 
 def random_words(rng, shape, num_bits):
@@ -164,6 +165,24 @@ def test_convolutions(tmp_path, shape, channels, filters, widths):
     assert_same(
         tmp_path, model, random_params(model), None, random_words(np.random.default_rng(5), (9,), model.num_inputs)
     )
+
+
+@needs_gcc
+@pytest.mark.parametrize(
+    ("model", "steps"),
+    [
+        (bep.mlp(num_inputs=33, widths=(15,), num_classes=3), None),
+        (bep.conv(image_shape=(5, 6), channels=3, filters=((33, 2, 1),), widths=(9,), num_classes=3), None),
+        (bep.rnn(num_inputs=33, state_width=31, output_width=65, num_classes=3), 4),
+    ],
+    ids=["mlp", "conv", "rnn"],
+)
+def test_ensembles(tmp_path, model, steps):
+    params = random_params(model, networks=3)
+    shape = (7,) if steps is None else (7, steps)
+    x = random_words(np.random.default_rng(5), shape, model.num_inputs)
+    assert_same(tmp_path, model, params, None, x, ensemble=True)
+    assert "Ensemble of 3. " in (tmp_path / "net.h").read_text()
 
 
 @needs_gcc
@@ -291,6 +310,10 @@ def test_errors():
     seeds = jax.tree.map(lambda a: np.stack([a, a]), params)
     with pytest.raises(ValueError, match=r"to_c: params have a leading seed axis of 2; pick one seed"):
         to_c(model, seeds)
+    with pytest.raises(ValueError, match="ensemble=True wants params with the same leading axis"):
+        to_c(model, params, ensemble=True)
+    with pytest.raises(ValueError, match="networks learn one by one"):
+        to_c(model, seeds, rule=bep.Rule(), ensemble=True)
     thermometer = encode.Thermometer(np.zeros((2, 2)))
     with pytest.raises(ValueError, match="pick one"):
         to_c(model, params, (thermometer, thermometer))
