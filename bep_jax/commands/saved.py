@@ -19,6 +19,7 @@ from bep_jax.export.model_file import Saved, load
 from bep_jax.export.predict import num_networks, one_network, read_samples, scores
 from bep_jax.files import atomic
 from bep_jax.learning.rule import Rule
+from bep_jax.network.model import Model
 from bep_jax.network.summary import summary
 
 
@@ -135,7 +136,7 @@ class Export:
             _float32(one.encoder) if self.float32 else one.encoder,
             prefix=self.prefix,
             columns=saved.columns,
-            rule=_rule(self.rule) if self.learn else None,
+            rule=_rule(self.rule, one.model) if self.learn else None,
             batch_size=self.batch_size,
             window=saved.window if one.model.recurrent else None,
             classes=saved.classes,
@@ -146,14 +147,19 @@ class Export:
         _write(header, self.out)
 
 
-def _rule(flags: RuleFlags) -> Rule:
-    sizes = flags.group_size
+def _rule(flags: RuleFlags, model: Model) -> Rule:
+    """As `train` has it: group sizes are one for all layers, or one for each that has groups."""
+    sizes, grouped = flags.group_size, [layer.learns != "band" for layer in model.layers]
+    if sizes is not None and len(sizes) == sum(grouped):
+        left = iter(sizes)
+        sizes = tuple(next(left) if has else 1 for has in grouped)
     return Rule(
         margin=0.5 if flags.margin is None else flags.margin,
         gate=flags.gate,
         group_size=sizes[0] if sizes is not None and len(sizes) == 1 else sizes,
         reinforcement=flags.reinforcement,
         bits=16 if flags.hidden_bits is None else flags.hidden_bits,
+        band=flags.band,
     )
 
 

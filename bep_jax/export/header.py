@@ -75,7 +75,7 @@ def to_c(
     Include the header in one C file: everything in it is ``static``.
 
     Args:
-      model: a `Model` of dense layers, the first of which may be recurrent.
+      model: a `Model` of dense layers and convolutions, the first of which may be recurrent.
       params: its `Params`, hidden int16 ``[N, K]`` per matrix, of which only the signs count (sign(0) = +1) unless
         the network learns, and classifier uint32 ``[C, W]``. One seed, without a leading seed axis, unless they are
         an ensemble.
@@ -83,7 +83,7 @@ def to_c(
       prefix: of every symbol and, in capitals, every macro; made a lower-case C identifier.
       rule: a `Rule`, or the `Limits` that it means for this model, for a network that learns. Hidden weights take one
         byte where the rule has ``bits=8``, else two; those beyond its limit are cut to it.
-      batch_size: samples of an update, 1 to 65535; default 16.
+      batch_size: samples of an update; times the time steps, or the patches of a convolution, 1 to 65535; default 16.
       opt_state: the `OptimizerState` that the first update starts from; default
         ``optimizer(rule, jax.random.key(0)).init(params.hidden)``.
       window: recurrent: T, the time steps of a sample, ``BEP_WINDOW``; ``bep_classify(series, length)`` then cuts and
@@ -237,8 +237,12 @@ def _learning(model, params, rule, batch_size, opt_state, window, stages: Stages
         steps = min((n for n in (window, model.layers[0].horizon) if n is not None), default=0)
         if not steps:
             raise ValueError("to_c: a recurrent network learns over a window: give window, the time steps of a sample.")
-    if batch * steps > 65535:
-        raise ValueError(f"to_c: batch_size times window must be at most 65535, got {batch} x {steps}.")
+    positions = max(steps if layer.over_time else layer.positions() for layer in model.layers)
+    if batch * positions > 65535:
+        raise ValueError(
+            "to_c: batch_size times the positions of a layer, time steps or patches, must be at most 65535, got "
+            f"{batch} x {positions}."
+        )
     if opt_state is None:
         opt_state = optimizer(limits, jax.random.key(0, impl="threefry2x32")).init(params.hidden)
     if not isinstance(opt_state, OptimizerState) or opt_state.draw.shape != (len(model.matrix_shapes),):
@@ -260,6 +264,7 @@ def _learning(model, params, rule, batch_size, opt_state, window, stages: Stages
         window=steps,
         margin=int(limits.margin),
         gate=tuple(int(g) for g in limits.gate),
+        band=tuple(int(b) for b in limits.band),
         group_size=np.asarray(limits.group_size),
         key=np.asarray(key),
         draw=np.asarray(opt_state.draw),

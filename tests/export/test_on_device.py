@@ -1,8 +1,12 @@
 """The exported C learns: every prediction, every hidden weight and every draw is that of `bep.step`, bit for bit."""
 
+import functools
+import os
+import pathlib
 import re
 import shutil
 import subprocess
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +16,10 @@ import pytest
 import bep_jax as bep
 from bep_jax import encode
 from bep_jax.data.dataset import last_steps
+from bep_jax.data.ts_file import parse_ts
+from bep_jax.export.model_file import Saved
+from bep_jax.export.predict import read_samples, scores
+from bep_jax.network.layers.dense import Dense
 
 STRICT = ["-pedantic", "-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wshadow", "-Wdouble-promotion"]
 SANITISED = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O1"]
@@ -91,18 +99,43 @@ CASES = {
         ((5, 31), (7, 1), (35, 31)),
         "clang",
     ),
+    "conv": (  # every way to learn, padding, strides, words that are not full, more than one word of channels
+        bep.Model(
+            (
+                bep.Convolution.over((5, 4), 2, 33, 3, 1, 1),
+                bep.Convolution.over((5, 4), 33, 20, (3, 2), (2, 1), (1, 0), learns="tied winners"),
+                bep.Convolution.over((3, 3), 20, 9, 2, 1, learns="winners"),
+                Dense(36, 21, learns="band"),
+            ),
+            4,
+        ),
+        8,
+        6,
+        1,
+        None,
+        ((33, 5, 3, 21), (33, 7, 2, 21), (33, 20, 9, 21)),
+        "gcc",
+    ),
 }
+
+
+class Case(NamedTuple):
+    """What the C is told, and what it must answer."""
+
+    header: str
+    main: str
+    orders: bytes
+    found: list[np.ndarray]  # of each epoch
+    states: list  # (params, opt_state) after it
 
 
 def integers(*values):
     return np.array(values, np.int32).tobytes()
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_learns_bit_for_bit(tmp_path, name):
-    model, hidden_bits, batch, steps, window, sizes, compiler = CASES[name]
-    if shutil.which(compiler) is None:
-        pytest.skip(f"no {compiler} to compile the exported C")
+@functools.cache
+def case(name):
+    model, hidden_bits, batch, steps, window, sizes, _ = CASES[name]
     rng = np.random.default_rng(0)
     rule = bep.Rule(bits=hidden_bits, group_size=sizes[0], gate=0.2)
     params = model.init(jax.random.key(3), 20.0)
@@ -111,12 +144,7 @@ def test_learns_bit_for_bit(tmp_path, name):
     main = MAIN.replace("@INPUT@", "" if model.recurrent else "input, ").replace(
         "@STEP@", "net_step(input);" if model.recurrent else ""
     )
-    (tmp_path / "net.h").write_text(header)
-    (tmp_path / "main.c").write_text(main.replace("@RESET@", "net_reset();" if model.recurrent else ""))
-    build = [compiler, "-std=c99", *STRICT, *SANITISED, "-o", "main", "main.c"]
-    built = subprocess.run(build, cwd=tmp_path, capture_output=True, text=True)
-    assert built.returncode == 0, built.stderr
-
+    main = main.replace("@RESET@", "net_reset();" if model.recurrent else "")
     count = 66 * batch - 3  # a last batch that is not full
     prototypes = rng.random((3, *((steps,) if model.recurrent else ()), model.num_inputs)) < 0.5
     y = rng.integers(0, 3, count).astype(np.int32)
@@ -131,30 +159,44 @@ def test_learns_bit_for_bit(tmp_path, name):
     for epoch in range(3):
         limits = limits._replace(group_size=jnp.asarray(sizes[epoch], jnp.int32))
         orders += b"".join(integers(ord("G"), i, size) for i, size in enumerate(sizes[epoch]))
-        right, order = 0, rng.permutation(count)
+        right, order, answers = 0, rng.permutation(count), []
         for number, start in enumerate(range(0, count, batch)):
             rows = order[start : start + batch]
             padded = np.concatenate([rows, np.zeros(batch - len(rows), int)])
             (params, opt_state, stats), found = step(
                 limits, params, opt_state, x[padded], y[padded], np.arange(batch) < len(rows)
             )
-            expected.append(np.asarray(found)[: len(rows)])
+            answers.append(np.asarray(found)[: len(rows)])
             right += int(stats.correct)
             orders += b"".join(integers(ord("L"), y[row], steps) + x[row].tobytes() for row in rows)
             orders += integers(ord("S"), 0, 0) * (number == 7)
         opt_state = bep.rescale(opt_state, 1 - right / count)
         orders += integers(ord("E"), 0, 0) + integers(ord("D"), 0, 0)
+        expected.append(np.concatenate(answers))
         states.append((params, opt_state))
-    ran = subprocess.run([tmp_path / "main"], input=orders, capture_output=True)
-    assert ran.returncode == 0, ran.stderr.decode()
     assert right > count // 2  # there was something to learn
-    size = int(re.search(r"#define NET_STATE_BYTES (\d+)", header)[1])
-    assert len(ran.stdout) == 3 * (4 * count + size)
-    for epoch, (params, opt_state) in enumerate(states):
-        part = ran.stdout[epoch * (4 * count + size) :]
-        found = np.frombuffer(part, np.int32, count)
-        np.testing.assert_array_equal(found, np.concatenate(expected)[epoch * count : (epoch + 1) * count])
-        loaded, state = bep.load_c_state(model, part[4 * count : 4 * count + size])
+    return Case(header, main, orders, expected, states)
+
+
+def assert_learns(name, folder, build, run, byte_order):
+    """Builds, learns, compares: predictions, hidden weights, draws, keys."""
+    model, one = CASES[name][0], case(name)
+    (folder / "net.h").write_text(one.header)
+    (folder / "main.c").write_text(one.main)
+    built = subprocess.run(
+        [*build, "-std=c99", *STRICT, "-o", "main", "main.c"], cwd=folder, capture_output=True, text=True
+    )
+    assert built.returncode == 0, built.stderr
+    orders = np.frombuffer(one.orders, np.uint32).astype(f"{byte_order}u4").tobytes()
+    ran = subprocess.run([*run, folder / "main"], input=orders, capture_output=True)
+    assert ran.returncode == 0, ran.stderr.decode()
+    size = int(re.search(r"#define NET_STATE_BYTES (\d+)", one.header)[1])
+    out = ran.stdout
+    for expected, (params, opt_state) in zip(one.found, one.states, strict=True):
+        count = len(expected)
+        found, content, out = out[: 4 * count], out[4 * count : 4 * count + size], out[4 * count + size :]
+        np.testing.assert_array_equal(np.frombuffer(found, f"{byte_order}i4"), expected)
+        loaded, state = bep.load_c_state(model, content)
         for a, b in zip(
             jax.tree.leaves((loaded, state._replace(key=0))),
             jax.tree.leaves((params, opt_state._replace(key=0))),
@@ -162,8 +204,18 @@ def test_learns_bit_for_bit(tmp_path, name):
         ):
             np.testing.assert_array_equal(a, b)
         np.testing.assert_array_equal(jax.random.key_data(state.key), jax.random.key_data(opt_state.key))
+    assert out == b""
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_learns_bit_for_bit(tmp_path, name):
+    compiler, model = CASES[name][-1], CASES[name][0]
+    if shutil.which(compiler) is None:
+        pytest.skip(f"no {compiler} to compile the exported C")
+    assert_learns(name, tmp_path, [compiler, *SANITISED], [], "=")
 
     # What the macros say is what the arrays take; and the header is C++, too.
+    header = case(name).header
     names = re.findall(r"^static (const )?\w+ (net_\w+)\[(\d+)\]", header, re.MULTILINE)
     code = "\n".join(f'printf("%d %u\\n", {bool(c):d}, (unsigned)sizeof {n});' for c, n, _ in names)
     (tmp_path / "sizes.cpp").write_text(f'#include <stdio.h>\n#include "net.h"\nint main() {{ {code} return 0; }}\n')
@@ -173,6 +225,15 @@ def test_learns_bit_for_bit(tmp_path, name):
     static = sum(int(b) for const, b in zip(out[::2], out[1::2], strict=True) if const == "0")
     counts = 32 if model.recurrent else 20
     assert int(re.search(r"#define NET_STATIC_BYTES (\d+)", header)[1]) == static + counts
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_learns_on_a_big_endian_machine(tmp_path, name):
+    """A 32-bit PowerPC, emulated: the same bits, and states that Python reads as they are."""
+    for tool in ("powerpc-linux-gnu-gcc", "qemu-ppc"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"no {tool}; Debian has it in gcc-powerpc-linux-gnu, libc6-dev-powerpc-cross, qemu-user")
+    assert_learns(name, tmp_path, ["powerpc-linux-gnu-gcc", "-static", "-O1"], ["qemu-ppc"], ">")
 
 
 def test_memory():
@@ -212,47 +273,75 @@ def test_errors():
         bep.load_c_state(params, b"")
 
 
+CLASSIFY = """
+#include <stdio.h>
+#include <stdlib.h>
+#include "net.h"
+int main(void)
+{
+    static double series[2000 * NET_NUM_INPUTS];
+    uint32_t length;
+    while (fread(&length, 4, 1, stdin) == 1) {
+        int found;
+        if (fread(series, 8 * NET_NUM_INPUTS, length, stdin) != length)
+            return 1;
+        found = net_classify(series, length);
+        printf("%d %d %d\\n", found, net_decide(1), net_decide(5));
+    }
+    @NAMES@
+    return 0;
+}
+"""
+
+
+def classified(folder, header, series, names=""):
+    """Lines that the C says of series ``[T, F]`` of any lengths."""
+    (folder / "net.h").write_text(header)
+    (folder / "main.c").write_text(CLASSIFY.replace("@NAMES@", names))
+    build = ["gcc", "-std=c99", *STRICT, *SANITISED, "-o", "main", "main.c"]
+    built = subprocess.run(build, cwd=folder, capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    stdin = b"".join(np.uint32(len(one)).tobytes() + np.ascontiguousarray(one).tobytes() for one in series)
+    ran = subprocess.run([folder / "main"], input=stdin, capture_output=True)
+    assert ran.returncode == 0, ran.stderr.decode()
+    return ran.stdout.decode().splitlines()
+
+
+needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc to compile the exported C")
+
+
+@needs_gcc
+@pytest.mark.parametrize(("problem", "window"), [("ItalyPowerDemand", 8), ("JapaneseVowels", 20)])
+def test_series_as_predict_reads_them(problem, window, tmp_path):
+    """All series of a file, the second's of unequal lengths: the classes that `predict` gives."""
+    path = pathlib.Path(os.environ.get("BEP_JAX_DATA", "")) / "ucr" / problem / f"{problem}_TEST.ts"
+    if not path.is_file():
+        pytest.skip(f"$BEP_JAX_DATA holds no {path.name}")
+    series = parse_ts(path.read_bytes(), path, "test").series
+    encoder = encode.fit_thermometer(np.concatenate(series)[::7], 3)
+    model = bep.rnn(num_inputs=encoder.num_bits, state_width=35, output_width=15, num_classes=9)
+    params = model.init(jax.random.key(0))
+    saved = Saved(model, params, encoder, None, window)
+    expected = scores(saved, read_samples(path, saved).x).argmax(axis=1)
+    lines = classified(tmp_path, bep.to_c(model, params, encoder, prefix="net", window=window), series)
+    np.testing.assert_array_equal([int(line.split()[0]) for line in lines], expected)
+    assert len({len(one) for one in series}) > 1 or problem == "ItalyPowerDemand"
+
+
+@needs_gcc
 def test_series_of_any_length_names_and_doubt(tmp_path):
     """`classify` cuts and pads as `predict` does; -1 where the lead is too small."""
-    if shutil.which("gcc") is None:
-        pytest.skip("no gcc to compile the exported C")
     rng = np.random.default_rng(1)
     model = bep.rnn(num_inputs=6, state_width=15, output_width=15, num_classes=3)
     params = model.init(jax.random.key(0))
     encoder = encode.fit_thermometer(rng.normal(size=(50, 2)), 3)
     names = ("sitting", 'say "é"?', "?\\")
-    (tmp_path / "net.h").write_text(bep.to_c(model, params, encoder, prefix="net", window=5, classes=names))
-    main = """
-    #include <stdio.h>
-    #include "net.h"
-    int main(void)
-    {
-        static double series[9 * NET_NUM_INPUTS];
-        uint32_t length;
-        while (fread(&length, 4, 1, stdin) == 1) {
-            int found;
-            if (fread(series, 8 * NET_NUM_INPUTS, length, stdin) != length)
-                return 1;
-            found = net_classify(series, length);
-            printf("%d %d %d\\n", found, net_decide(1), net_decide(5));
-        }
-        puts(net_class_name(0));
-        puts(net_class_name(1));
-        puts(net_class_name(2));
-        puts(net_class_name(-1));
-        return NET_WINDOW != 5;
-    }
-    """
-    (tmp_path / "main.c").write_text(main)
-    build = ["gcc", "-std=c99", *STRICT, *SANITISED, "-o", "main", "main.c"]
-    built = subprocess.run(build, cwd=tmp_path, capture_output=True, text=True)
-    assert built.returncode == 0, built.stderr
+    header = bep.to_c(model, params, encoder, prefix="net", window=5, classes=names)
     series = [rng.normal(size=(length, 2)) for length in (1, 3, 5, 6, 9)]
-    stdin = b"".join(np.uint32(len(one)).tobytes() + one.tobytes() for one in series)
-    ran = subprocess.run([tmp_path / "main"], input=stdin, capture_output=True)
-    lines = ran.stdout.decode().splitlines()
-    assert ran.returncode == 0 and tuple(lines[-4:]) == (*names, "?")
-    scores = np.asarray(bep.logits(model, params, encoder(last_steps(series, 5))))
-    lead = np.diff(np.sort(scores, axis=1)[:, -2:], axis=1)[:, 0]
-    expected = [[c, c if a >= 1 else -1, c if a >= 5 else -1] for c, a in zip(scores.argmax(1), lead, strict=True)]
+    say = "".join(f"puts(net_class_name({c}));" for c in (0, 1, 2, -1))
+    lines = classified(tmp_path, header, series, f"{say} if (NET_WINDOW != 5) return 2;")
+    assert tuple(lines[-4:]) == (*names, "?")
+    logits = np.asarray(bep.logits(model, params, encoder(last_steps(series, 5))))
+    lead = np.diff(np.sort(logits, axis=1)[:, -2:], axis=1)[:, 0]
+    expected = [[c, c if a >= 1 else -1, c if a >= 5 else -1] for c, a in zip(logits.argmax(1), lead, strict=True)]
     assert [[int(n) for n in line.split()] for line in lines[:-4]] == expected

@@ -23,6 +23,7 @@ class Settings(NamedTuple):
     window: int  # time steps that errors travel back at most
     margin: int
     gate: tuple[int, ...]
+    band: tuple[int, ...]
     group_size: np.ndarray  # uint32 [L]
     key: np.ndarray  # uint32 [2]
     draw: np.ndarray  # uint32 [M]
@@ -86,9 +87,9 @@ def learning(model: Model, hidden: list[np.ndarray], settings: Settings, encoder
     arrays += [f"static {c_type} @prefix@_{name}[{length}];" for c_type, name, length in memory]
     arrays.append("")
 
-    rows = max(part.rows for part in parts)
+    rows = max(2, *(part.rows for part in parts))  # of an array of one gcc believes that it is never set
     columns = max(k for _, k in model.matrix_shapes)
-    planes = max(rows, *model.widths).bit_length()
+    planes = max(part.counts for part in parts).bit_length()
     edits = {
         "@PLANES@": planes,
         "@MARGIN@": settings.margin,
@@ -96,17 +97,19 @@ def learning(model: Model, hidden: list[np.ndarray], settings: Settings, encoder
         "@COLUMNS@": columns,
         "@SATURATION@": settings.fixed.saturation,
     }
-    pieces = [kernels.KERNELS, threefry.THREEFRY, update.UPDATE]
-    for key, value in edits.items():
-        pieces = [piece.replace(key, str(value)) for piece in pieces]
     functions = [
-        *pieces,
+        kernels.KERNELS,
+        threefry.THREEFRY,
+        update.UPDATE,
+        *dict.fromkeys(part.support for part in parts if part.support),
         "/* ---- Learning ---- */\n",
         *(_steps(model, parts[0]) if model.recurrent else []),
         *_sample(model, parts, settings),
         *epoch.epoch_functions(settings.fixed.base),
         *state.state_functions(model, settings.fixed),
     ]
+    for key, value in edits.items():
+        functions = [text.replace(key, str(value)) for text in functions]
     buffers = sum(_SIZES[c_type] * length for part in parts for c_type, _, length in part.buffers)
     taking = buffers + 4 * bits.num_words(model.num_outputs) + 4 * model.num_classes
     return Learning(
@@ -133,6 +136,7 @@ def _parts(model: Model, settings: Settings) -> list[CLearning]:
             batch=settings.batch,
             window=settings.window,
             gate=settings.gate[i],
+            band=settings.band[i],
             target="outputs" if last else f"inputs_{i + 1}",
             below=f"desired_{i - 1}" if i else None,
         )

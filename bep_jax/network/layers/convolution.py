@@ -14,23 +14,8 @@ from bep_jax.kernels import bits, patches, products
 from bep_jax.kernels.checks import check_count
 from bep_jax.kernels.patches import Grid
 from bep_jax.network import dense
+from bep_jax.network.layers import convolution_c
 from bep_jax.network.layers.layer import Layer, Operands, Residuals, Signals, check_learns
-
-_COPY = """\
-/* Copies bits to where all of them are 0. */
-static inline void @prefix@_copy(uint32_t *to, uint32_t at, const uint32_t *from, uint32_t start, uint32_t count)
-{
-    while (count > 0) {
-        const uint32_t place = at & 31u, shift = start & 31u;
-        uint32_t size = 32u - (place > shift ? place : shift);
-        size = size < count ? size : count;
-        to[at >> 5] |= ((from[start >> 5] >> shift) & (0xffffffffu >> (32u - size))) << place;
-        at += size;
-        start += size;
-        count -= size;
-    }
-}
-"""
 
 
 def usual_filters(image_shape: tuple[int, ...]) -> tuple[tuple[int, int, int], ...]:
@@ -69,7 +54,7 @@ class Convolution(Layer):
     learns: str = "band"
 
     ways = ("band", "winners", "tied winners")
-    c_support = _COPY
+    c_support = convolution_c.COPY
 
     def __post_init__(self) -> None:
         check_learns("Convolution", self)
@@ -175,61 +160,12 @@ class Convolution(Layer):
     def c_words(self) -> int:
         return bits.num_words(self.grid.fan_in)
 
+    @property
+    def c_identity(self) -> tuple:
+        return *super().c_identity, self.grid
+
     def c_forward(self, weights, source, target):
-        """A patch at a time, its rows of bits copied together."""
-        grid, words, last = self.grid, self.c_words, len(self.patch) - 1
-        names = [f"{kind}{axis}" for kind, axes in (("m", last + 1), ("r", last)) for axis in range(axes)]
-        body = [f"@prefix@_clear(patch, {words}u);"]
-        row, place = [], []
-        for axis in range(last):
-            pad, size = self.padding[axis], self.image_shape[axis]
-            line = [f"for (r{axis} = 0; r{axis} < {self.patch[axis]}u; r{axis}++) {{"]
-            at = f"{self.stride[axis]}u * m{axis} + r{axis}"
-            if pad:
-                line.append(f"    if ({at} < {pad}u || {at} >= {size + pad}u)")
-                line.append("        continue;")
-                at += f" - {pad}u"
-            row += ["    " * axis + text for text in line]
-            place.append((at, size, f"r{axis}", self.patch[axis]))
-        inner = "    " * last
-        pad, size, patch = self.padding[last], self.image_shape[last], self.patch[last]
-        first, skip, end = f"{self.stride[last]}u * m{last}", "0u", f"{patch}u"
-        if pad:
-            body.append(f"skip = {first} < {pad}u ? {pad}u - {first} : 0;")
-            body.append(f"end = {first} + {patch}u > {size + pad}u ? {size + pad}u - {first} : {patch}u;")
-            skip, end, first = "skip", "end", f"{first} + skip - {pad}u"
-            names += ["skip", "end"]
-        start, to = (
-            _flat([(at, n) for at, n, _, _ in place] + [(first, size)]),
-            _flat([(inside, n) for _, _, inside, n in place] + [(skip, patch)]),
-        )
-        row.append(
-            f"{inner}@prefix@_copy(patch, {self.channels}u * ({to}), {source}, {self.channels}u * ({start}), "
-            f"{self.channels}u * ({end} - {skip}));"
-        )
-        row += ["    " * axis + "}" for axis in reversed(range(last))]
-        body += row
-        body += [
-            f"for (n = 0; n < {self.width}u; n++)",
-            f"    @prefix@_set({target}, m++, 2u * @prefix@_distance(&{weights[0]}[{words}u * n], patch, {words}u)",
-            f"        <= {grid.fan_in}u);",
-        ]
-        loops = [f"for (m{axis} = 0; m{axis} < {count}u; m{axis}++)" for axis, count in enumerate(grid.counts)]
-        return [
-            "{",
-            f"    uint32_t patch[{words}], n, m = 0, {', '.join(names)};",
-            f"    @prefix@_clear({target}, {bits.num_words(self.num_outputs)}u);",
-            *(f"    {loop}" for loop in loops[:-1]),
-            f"    {loops[-1]} {{",
-            *(f"        {line}" for line in body),
-            "    }",
-            "}",
-        ]
+        return convolution_c.forward(self, weights, source, target)
 
-
-def _flat(places: list[tuple[str, int]]) -> str:
-    """The C of a flat index, from (index, size) of each axis."""
-    index = ""
-    for at, size in places:
-        index = f"{size}u * ({index}) + {at}" if index else at
-    return index
+    def c_learning(self, place):
+        return convolution_c.learning(self, place)

@@ -15,7 +15,6 @@ from bep_jax.network.layers.layer import (
     Layer,
     Residuals,
     Signals,
-    check_c_learns,
     check_learns,
     update_operands,
 )
@@ -63,15 +62,17 @@ class Dense(Layer):
         return [f"@prefix@_dense({weights[0]}, {self.width}u, {self.num_inputs}u, {source}, {target});"]
 
     def c_learning(self, place):
-        check_c_learns(self)
         i, words_k, words_n = place.number, bits.num_words(self.num_inputs), bits.num_words(self.width)
         names = (("inputs", words_k), ("desired", words_n), ("winners", words_n))
         sizes = f"@prefix@_signs_{place.matrix}, {self.width}u, {self.num_inputs}u"
-        backward = [
-            f"for (i = 0; i < {words_n}u; i++)",
-            f"    winners_{i}[i] = {place.target}[i] ^ desired_{i}[i];",
-            f"@prefix@_compete(z_{i}, {self.width}u, @prefix@_group_size[{i}], winners_{i});",
-        ]
+        if self.learns == "band":
+            backward = [f"@prefix@_gate(z_{i}, {self.width}u, {place.band - 1}, winners_{i});"]
+        else:
+            backward = [
+                f"for (i = 0; i < {words_n}u; i++)",
+                f"    winners_{i}[i] = {place.target}[i] ^ desired_{i}[i];",
+                f"@prefix@_compete(z_{i}, {self.width}u, @prefix@_group_size[{i}], winners_{i});",
+            ]
         buffers = [("int32_t", f"z_{i}", self.width)]
         if place.below is not None:
             buffers.append(("uint32_t", f"gates_{i}", words_n))
@@ -89,4 +90,5 @@ class Dense(Layer):
             backward=backward,
             updates=(f"@prefix@_kept, 0, @prefix@_winners_{i}, @prefix@_desired_{i}, @prefix@_inputs_{i}",),
             rows=place.batch,
+            counts=max(place.batch, self.width),
         )

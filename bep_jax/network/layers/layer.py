@@ -47,6 +47,7 @@ class CPlace(NamedTuple):
     batch: int  # B
     window: int  # T at most, where the layer is over time
     gate: int  # |z| at most
+    band: int  # |z| below, where the layer learns by band
     target: str  # where its outputs go, an array of words
     below: str | None  # where the desired activations of the layer below go; None for the first
 
@@ -61,6 +62,8 @@ class CLearning(NamedTuple):
     backward: list[str]  # from ``desired_i`` to ``winners_i`` and below
     updates: tuple[str, ...]  # for each matrix (samples, rows of each, winners, desired, inputs)
     rows: int  # of a neuron in an update, at most
+    counts: int  # the most that anything is counted up to, rows among them
+    support: str = ""  # C functions that these lines call, beside those that every header has
 
 
 class Layer:
@@ -140,6 +143,11 @@ class Layer:
         """Lines of C from the packed inputs ``source`` to the packed outputs ``target``; ``weights`` are arrays."""
         raise TypeError(f"to_c: a layer of type {type(self).__name__} has no C; give it a c_forward.")
 
+    @property
+    def c_identity(self) -> tuple:
+        """What tells it from layers whose saved states are of the same form."""
+        return type(self).__name__, self.matrix_shapes
+
     def c_learning(self, place: CPlace) -> CLearning:
         """The C of its learning pass."""
         raise TypeError(f"to_c: a layer of type {type(self).__name__} has no C that learns; give it a c_learning.")
@@ -149,12 +157,6 @@ def check_learns(who: str, layer: Layer) -> None:
     """Raises a ValueError, naming ``who``, if the layer does not know how it ``learns``."""
     if layer.learns not in layer.ways:
         raise ValueError(f"{who}: learns must be {' or '.join(map(repr, layer.ways))}, got {layer.learns!r}.")
-
-
-def check_c_learns(layer: Layer) -> None:
-    """Raises a TypeError where a layer learns in a way that there is no C for."""
-    if layer.learns != "winners":
-        raise TypeError(f"to_c: there is no C for a layer that learns by {layer.learns!r}; leave out rule.")
 
 
 def update_operands(layer: Layer, inputs, winners, desired) -> tuple[Operands, ...]:

@@ -17,7 +17,6 @@ from bep_jax.network.layers.layer import (
     Layer,
     Residuals,
     Signals,
-    check_c_learns,
     check_learns,
     update_operands,
 )
@@ -152,7 +151,10 @@ class Recurrent(Layer):
         ]
 
     def c_learning(self, place):
-        check_c_learns(self)
+        if self.learns != "winners":
+            raise TypeError(
+                f"to_c: there is no C for a recurrent layer that learns by {self.learns!r}; leave out rule."
+            )
         i, steps = place.number, self._kept(place.window)
         words_x, words_s = bits.num_words(self.num_inputs), bits.num_words(self.width)
         rows, fan_in = place.batch * steps, self.num_inputs + self.width
@@ -241,4 +243,5 @@ class Recurrent(Layer):
                 f"{learns}, @prefix@_desired_{i}, @prefix@_{operand}_{i}" for operand in ("inputs", "states")
             ),
             rows=rows,
+            counts=max(rows, self.width),
         )
