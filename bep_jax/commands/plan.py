@@ -39,6 +39,7 @@ class Plan:
     data_seed: int | tuple[int, ...]
     load_options: dict[str, Any]
     wanted_batch_size: int | None
+    start: Model | None = None  # of the file that training goes on from
 
     @property
     def slug(self) -> str:
@@ -65,6 +66,8 @@ class Plan:
         return datasets.load(self.dataset, seed=self.data_seed, **self.load_options)
 
     def model(self, data: Dataset) -> Model:
+        if self.start is not None:
+            return self.start
         if self.kind == "mlp":
             return mlp(num_inputs=data.num_inputs, widths=self.widths, num_classes=data.num_classes)
         if self.kind == "conv":
@@ -95,14 +98,16 @@ class Plan:
         return cut_batch(self.wanted_batch_size or usual, data)
 
     def settings(self, data: Dataset) -> dict[str, Any]:
-        """What was given, and what follows from shapes where nothing was: a layer each."""
+        """What was given, and what follows from shapes where nothing was: a layer each; no scale of given weights."""
         model, batch_size = self.model(data), self.batch_size(data)
         limits = thresholds(model, self.rule)
-        scale = initial_scale(model, batch_size, data.num_steps) if self.scale is None else self.scale
+        scale = self.scale
+        if scale is None and self.start is None:
+            scale = initial_scale(model, batch_size, data.num_steps)  # type: ignore[assignment]
         encoder = first_encoder(data.encoder)
         return {
             "batch_size": batch_size,
-            "scale": check_scale("train", model, scale),
+            "scale": None if scale is None else check_scale("train", model, scale),
             "gate": tuple(limits.gate.tolist()),
             "group_size": tuple(limits.group_size.tolist()),
             "margin": int(limits.margin),
@@ -113,7 +118,11 @@ class Plan:
         """Every flag that decides the result, None where it was left to the laws."""
         return {
             "dataset": self.dataset,
-            **{name: value for name, value in self.load_options.items() if name not in ("data_dir", "encoder")},
+            **{
+                name: value
+                for name, value in self.load_options.items()
+                if name not in ("data_dir", "encoder", "columns")
+            },
             "model": self.kind,
             "widths": self.widths,
             "filters": self.filters,
@@ -136,10 +145,11 @@ def settings_text(settings: dict[str, Any]) -> str:
         values = values if len(set(values)) > 1 else values[:1]
         return ", ".join(f"{value:g}" for value in values)
 
-    bits = settings["input_bits"]
+    bits, scale = settings["input_bits"], settings["scale"]
     feature = "" if bits is None else f", {bits} bit{'s' * (bits > 1)} a feature"
     return (
-        f"batches of {settings['batch_size']}, scale {one(settings['scale'])}, gate |z| <= {one(settings['gate'])}, "
+        f"batches of {settings['batch_size']}, {'' if scale is None else f'scale {one(scale)}, '}"
+        f"gate |z| <= {one(settings['gate'])}, "
         f"groups of {one(settings['group_size'])}, margin {settings['margin']}{feature}"
     )
 

@@ -126,7 +126,7 @@ def advice(
     last = {name: values[:, -1] for name, values in result.history.items()}
     lost = last["train_accuracy"] <= chance + _LITTLE
     law = initial_scale(model, settings["batch_size"], data.num_steps)
-    below = any(given < usual / 1.5 for given, usual in zip(settings["scale"], law, strict=True))
+    below = plan.start is None and any(given < usual / 1.5 for given, usual in zip(settings["scale"], law, strict=True))
     if lost.any():
         tries = ["--scale None" if below else "a smaller --batch-size"]
         tries += ["--model mlp"] if plan.kind == "rnn" else []

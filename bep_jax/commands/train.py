@@ -20,6 +20,7 @@ import numpy as np
 from bep_jax.commands import choose, report
 from bep_jax.commands.flags import Data, Network, RuleFlags, Training, TrainOutput
 from bep_jax.commands.plan import Plan, kinds, make_plan, say_notes, settings_text
+from bep_jax.commands.start import Beginning, Start
 from bep_jax.data import datasets
 from bep_jax.export import model_file
 from bep_jax.files import atomic, folders, plots, runs
@@ -28,7 +29,7 @@ from bep_jax.training import checkpoint
 from bep_jax.training.fitting import fit
 from bep_jax.training.loop import Report, Result
 
-_GROUPS = ("data", "network", "rule", "training")
+_GROUPS = ("data", "network", "start", "rule", "training")
 _CHOICE = "choice"  # beside them in the file: how the network came to be
 
 
@@ -42,6 +43,7 @@ class Train:
 
     data: Data = field(default_factory=Data)
     network: Network = field(default_factory=Network)
+    start: Start = field(default_factory=Start)
     rule: RuleFlags = field(default_factory=RuleFlags)
     training: Training = field(default_factory=Training)
     output: TrainOutput = field(default_factory=TrainOutput)
@@ -55,19 +57,22 @@ class Train:
         """
         started, begun = time.strftime("%Y-%m-%dT%H:%M:%S%z"), time.perf_counter()
         output = self.output
-        plan = make_plan(self.data, self.network, self.rule, self.training)
+        begin = self.start.read(self.data, self.network, self.training)
+        data, network = (self.data, self.network) if begin is None else begin.flags(self.data, self.network)
+        plan = make_plan(data, network, self.rule, self.training)
+        plan = plan if begin is None else begin.applied(plan)
         if output.json is not None and output.json.is_dir():
             raise ValueError(f"train: --json wants a file, got the folder {output.json}.")
         with folders.reserved(
             output.out,
             output.name,
-            plan.slug if len(kinds(self.data, self.network)) == 1 else Path(plan.dataset).name,
+            plan.slug if len(kinds(data, network)) == 1 else Path(plan.dataset).name,
             who="train",
             overwrite=output.overwrite,
             resume=output.resume,
             first={folders.FLAGS: runs.json_bytes(self._groups())},
         ) as place:
-            self._train(plan, place, started, begun)
+            self._train(plan, begin, place, started, begun)
 
     def recalled(self) -> "Train":
         """The flags of the run that this command resumes, to be overruled by those that are given.
@@ -94,14 +99,16 @@ class Train:
             raise ValueError(f"train: {path} is damaged, or of another bep_jax ({error}).") from error
         return Train(**groups)
 
-    def _train(self, plan: Plan, place: folders.Place, started: str, begun: float) -> None:
-        choice = choose.network(self.data, self.network, self.rule, self.training, self.output.progress)
+    def _train(self, plan: Plan, begin: Beginning | None, place: folders.Place, started: str, begun: float) -> None:
+        choice = None
+        if begin is None:
+            choice = choose.network(self.data, self.network, self.rule, self.training, self.output.progress)
         if choice is None:
-            return self._run(plan, place, started, begun, self._recalled_choice(place))
+            return self._run(plan, begin, place, started, begun, self._recalled_choice(place))
         print(choice.text, flush=True)
         decided = dataclasses.replace(self, network=dataclasses.replace(self.network, model=choice.chosen))
         plan = make_plan(decided.data, decided.network, decided.rule, decided.training)
-        return decided._run(plan, place, started, begun, choice)
+        return decided._run(plan, None, place, started, begun, choice)
 
     def _recalled_choice(self, place: folders.Place) -> choose.Choice | None:
         """How the run that this one goes on with came by its network."""
@@ -110,9 +117,20 @@ class Train:
         stored = json.loads((place.work / folders.FLAGS).read_text(encoding="utf-8")).get(_CHOICE)
         return choose.Choice(**stored) if stored and stored["chosen"] == self.network.model else None
 
-    def _run(self, plan: Plan, place: folders.Place, started: str, begun: float, choice: choose.Choice | None) -> None:
+    def _run(
+        self,
+        plan: Plan,
+        begin: Beginning | None,
+        place: folders.Place,
+        started: str,
+        begun: float,
+        choice: choose.Choice | None,
+    ) -> None:
         folder, training = place.folder, self.training
         data = plan.load()
+        if begin is not None:
+            data = begin.fitted(data)
+            print(begin.text)
         model, rule = plan.model(data), plan.rule
         settings = plan.settings(data)
         loaded = time.perf_counter()
@@ -142,6 +160,7 @@ class Train:
             validation=training.validation,
             patience=training.patience or None,
             scale=settings["scale"],
+            params=None if begin is None else begin.params,
             keep=training.keep,
             stop_after=training.stop_after,
             class_weight=training.class_weight,
@@ -157,7 +176,7 @@ class Train:
         if not result.history:
             raise KeyboardInterrupt  # before the first epoch was done: nothing was learned
         epochs = result.history["train_accuracy"].shape[1]
-        reported = paper.reported(plan.dataset, plan.kind, plan.widths, self.data.split)
+        reported = None if begin else paper.reported(plan.dataset, plan.kind, plan.widths, self.data.split)
         accuracy = result.test_accuracy
         predicted = report.predictions(model, result, data)
         together = report.ensemble_accuracy(predicted, data)
@@ -177,7 +196,7 @@ class Train:
             "epochs": epochs,
             "seeds": result.seeds,
             "paper": reported and {"mean": reported.accuracy / 100, "source": reported.source},
-            "config": plan.record(training),
+            "config": {"from": begin and str(begin.path), **plan.record(training)},
             "chosen": settings,
             "network": choice and choice._asdict(),
             "data": {
@@ -233,6 +252,8 @@ class Train:
             groups["data"]["data_dir"] = os.path.abspath(self.data.data_dir)
         if self.data.dataset not in datasets.NAMES and os.path.isfile(self.data.dataset):
             groups["data"]["dataset"] = os.path.abspath(self.data.dataset)
+        if self.start.start_from is not None:
+            groups["start"]["start_from"] = os.path.abspath(self.start.start_from)
         if self.data.test is not None and os.path.isfile(self.data.test):
             groups["data"]["test"] = os.path.abspath(self.data.test)
         return groups
@@ -255,8 +276,9 @@ def _group(kind: type, stored: dict[str, Any]) -> Any:
     values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
     }
-    if values.get("data_dir") is not None:
-        values["data_dir"] = Path(values["data_dir"])
+    for name in ("data_dir", "start_from"):
+        if values.get(name) is not None:
+            values[name] = Path(values[name])
     return kind(**values)
 
 

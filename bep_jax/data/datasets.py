@@ -15,6 +15,7 @@ import numpy as np
 
 from bep_jax.data import encode, features, images, series, table_files, tables
 from bep_jax.data.arrays import from_arrays, usual_encoder
+from bep_jax.data.columns import Columns
 from bep_jax.data.dataset import Dataset, EncoderOrFit, Options, Parts, Usual, check_seed, encoded, stacked
 from bep_jax.data.encode import Encoder
 from bep_jax.data.random_prototypes import RandomPrototypes
@@ -48,6 +49,7 @@ def load(
     label: str | None = None,
     test: str | os.PathLike | None = None,
     test_fraction: float | None = None,
+    columns: Columns | None = None,
 ) -> Dataset:
     """Loads a data set, encoded.
 
@@ -79,10 +81,11 @@ def load(
       num_train: training samples, 20,000.
       num_test: test samples, 3,000.
       flip_probability: of every bit of a sample, 0.46.
-      label: tables only, like the two that follow: the column that holds the label. Columns of text become a feature
+      label: tables only, like the three that follow: the column that holds the label. Columns of text become a feature
         of 0 and 1 for every value.
       test: the path of a table with the test part, its columns in any order.
       test_fraction: without ``test``: the stratified share of the samples that is the test part, 0.2.
+      columns: the columns that a network was trained on, as of `bep_jax.load`, to take these and no others.
 
     Returns:
       The :class:`Dataset`.
@@ -119,14 +122,14 @@ def load(
     sizes = {key: value for key, value in given.items() if value is not None}
     tabular = {
         key: value
-        for key, value in (("label", label), ("test", test), ("test_fraction", test_fraction))
+        for key, value in (("label", label), ("test", test), ("test_fraction", test_fraction), ("columns", columns))
         if value is not None
     }
     _check_name(name)
     _check_meant(name, split=split, window=window, fold=fold, folds=folds, num_bits=num_bits, sizes=sizes)
     _check_table(name, tabular)
     if _is_table(name):
-        table = table_files.load_table(name, data_dir, str(label), test)
+        table = table_files.load_table(name, data_dir, str(label), test, columns)
         fraction = _TEST_FRACTION if test_fraction is None else test_fraction
         draw: Callable[[int], Parts] = lambda one: table.parts(fraction, one)  # noqa: E731
         usual: Usual = usual_encoder
@@ -224,7 +227,7 @@ def _check_table(name: str, given: dict[str, Any]) -> None:
             raise ValueError(f"load: {', '.join(given)} belong to tables (.csv), not to {name!r}.")
         return
     for key, value in given.items():
-        kinds = {"label": (str,), "test": (str, os.PathLike), "test_fraction": (float, int)}[key]
+        kinds = {"label": (str,), "test": (str, os.PathLike), "test_fraction": (float, int), "columns": (Columns,)}[key]
         if not isinstance(value, kinds) or isinstance(value, bool):
             raise TypeError(f"load: {key} must be {' or '.join(kind.__name__ for kind in kinds)}, got {value!r}.")
     if "label" not in given:

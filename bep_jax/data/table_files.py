@@ -42,7 +42,11 @@ class LabelledTable(NamedTuple):
 
 
 def load_table(
-    name: str | os.PathLike, data_dir: str | os.PathLike | None, label: str, test: str | os.PathLike | None
+    name: str | os.PathLike,
+    data_dir: str | os.PathLike | None,
+    label: str,
+    test: str | os.PathLike | None,
+    columns: Columns | None = None,
 ) -> LabelledTable:
     """Reads a table of features and labels.
 
@@ -51,6 +55,7 @@ def load_table(
       data_dir: as for `load`.
       label: the column that holds the label.
       test: the path of a table with the test part; its columns may stand in another order.
+      columns: which to take; None for all that say something.
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -58,8 +63,12 @@ def load_table(
     """
     table = read_table(files.find(name, data_dir), [label])
     train_labels = labels_of(table, label, "load")
-    columns, left_out = fit_columns(table, label, "load")
-    train_x, _ = columns.encode(table, "load")
+    left_out: tuple[str, ...] = ()
+    if columns is None:
+        columns, left_out = fit_columns(table, label, "load")
+        train_x, _ = columns.encode(table, "load")
+    else:
+        train_x, left_out = columns.encode(without(table, label), "load")
     notes = (described(table), *table.notes, *left_out)
     if test is None:
         classes, (train_y,) = index_labels(train_labels, who=f"load: {table.source}, column {label!r}")
