@@ -11,7 +11,7 @@ Source: Colombo, Pittorino, Roveri 2025, arXiv 2412.00119.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Unpack
 
 import jax
@@ -158,7 +158,7 @@ class LocalRuleLearner:
     """
 
     model: bep.Model
-    scale: float = 64.0
+    scale: float = field(default=64.0, compare=False)  # of `init` alone
 
     @property
     def _learners(self) -> tuple[BinaryLearner, ...]:

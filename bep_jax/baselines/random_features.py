@@ -7,7 +7,7 @@ Source: arXiv 2512.04189, the rule of the layers that are trained.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Unpack
 
 import jax
@@ -86,7 +86,7 @@ class RandomFeaturesLearner:
     """
 
     model: bep.Model
-    scale: float = 64.0
+    scale: float = field(default=64.0, compare=False)  # of `init` alone
 
     @property
     def _upper(self) -> BinaryLearner:

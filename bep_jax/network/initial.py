@@ -63,12 +63,15 @@ def hebbian(key: jax.Array, width: int, patterns: int, scale: float) -> jax.Arra
 
 @functools.lru_cache(maxsize=16)
 def _normal_table(scale: float) -> tuple[np.ndarray, np.ndarray]:
-    """Upper 32-bit quantiles of each odd h, and the smallest h: P(h) = Φ((h + 1) / σ) - Φ((h - 1) / σ)."""
+    """Upper 32-bit quantiles of each odd h, padded, and the smallest h: P(h) = Φ((h + 1) / σ) - Φ((h - 1) / σ)."""
     # 6.7 σ is where 32 bits run out: the tail beyond has less than 2^-33.
     reach = min(_INT16_MAX, 2 * math.ceil(6.7 * scale / 2) + 1)
     edges = np.arange(-reach + 1, reach, 2)
     quantiles = [0.5 * math.erfc(-edge / scale / math.sqrt(2)) for edge in edges]
-    return np.minimum(np.floor(np.array(quantiles) * 2**32), 2**32 - 1).astype(np.uint32), np.asarray(-reach, np.int32)
+    table = np.minimum(np.floor(np.array(quantiles) * 2**32), 2**32 - 1).astype(np.uint32)
+    # To a size that scales share: `_draw` is compiled for it.
+    room = 1 << (len(table) - 1).bit_length()
+    return np.pad(table, (0, room - len(table)), constant_values=2**32 - 1), np.asarray(-reach, np.int32)
 
 
 @functools.partial(jax.jit, static_argnames="shape")
@@ -81,7 +84,7 @@ def _draw(key: jax.Array, table: jax.Array, smallest: jax.Array, *, shape: tuple
     def row(n):
         words = jax.random.key_data(jax.vmap(jax.random.fold_in, (None, 0))(key, n * jnp.uint32(shape[1]) + columns))
         place = jnp.searchsorted(table, words[:, 0] ^ words[:, 1], side="right")
-        return (2 * place.astype(jnp.int32) + smallest).astype(jnp.int16)
+        return jnp.minimum(2 * place.astype(jnp.int32) + smallest, -smallest).astype(jnp.int16)
 
     return lax.map(row, jnp.arange(shape[0], dtype=jnp.uint32))
 

@@ -31,7 +31,7 @@ from bep_jax.training import loop
 from bep_jax.training.augment import Moves
 from bep_jax.training.beginning import beginning
 from bep_jax.training.devices import placement
-from bep_jax.training.learner import TrainState
+from bep_jax.training.learner import TrainState, first_state
 from bep_jax.training.loop import Report, Result
 from bep_jax.training.samples import check_numbers, cut_batch
 
@@ -208,13 +208,10 @@ def start_states(
     """
     key = jax.random.key(0) if key is None else key
 
-    def one(rule: Rule | Limits, seed: int, scale: Any) -> TrainState:
-        state_key, _ = jax.random.split(jax.random.fold_in(key, np.uint32(seed)))
-        init_key, draw_key, shuffle_key = jax.random.split(state_key, 3)
-        learner = BinaryLearner(model, scale)
-        return TrainState(*learner.init(limits_of(model, rule), init_key, draw_key), shuffle_key, jnp.int32(0))
-
-    states = [one(*row) for row in zip(rules, seeds, scales, strict=True)]
+    states = [
+        first_state(BinaryLearner(model, scale), limits_of(model, rule), jax.random.fold_in(key, np.uint32(seed)))
+        for rule, seed, scale in zip(rules, seeds, scales, strict=True)
+    ]
     return jax.tree.map(lambda *rows: jnp.stack(rows), *states)
 
 
@@ -235,7 +232,7 @@ class BinaryLearner:
     """
 
     model: Model
-    scale: float | tuple[float, ...] = 64.0
+    scale: float | tuple[float, ...] = field(default=64.0, compare=False)  # of `init` alone
     moves: Moves | None = None
     batch_axis: str | None = field(default=None, repr=False)  # changes no bit
 

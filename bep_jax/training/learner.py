@@ -39,8 +39,9 @@ class Learner(Hashable, Protocol):
 
     A frozen dataclass; checkpoints compare the ``repr`` of its fields.
 
-    `init`, `step` and `predict` are traced, for one seed; the others run on the host, for all.
+    `step` and `predict` are traced, for one seed, and `init` is called for one; the others run on the host, for all.
     ``settings`` is a pytree of arrays with the learner's numbers; on the host, every array has a leading seed axis.
+    Programs are shared by learners that compare equal, so what `init` alone depends on should not count.
     """
 
     @property
@@ -64,6 +65,19 @@ class Learner(Hashable, Protocol):
 
     def grow(self, settings: Any, stalled: np.ndarray) -> Any:
         """On the host: settings of the next epoch; ``stalled`` bool ``[S]`` are the seeds that ran out of patience."""
+
+
+def first_state(learner: Learner, settings: Any, key: jax.Array) -> TrainState:
+    """One seed's state before its first epoch."""
+    state_key, _ = split_keys(key)
+    init_key, draw_key, shuffle_key = jax.random.split(state_key, 3)
+    return TrainState(*learner.init(settings, init_key, draw_key), shuffle_key, jnp.int32(0))
+
+
+def split_keys(key: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """A seed's keys: of its state, and of which samples are held out."""
+    state_key, split_key = jax.random.split(key)
+    return state_key, split_key
 
 
 def epoch(

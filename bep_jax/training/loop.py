@@ -29,7 +29,7 @@ from bep_jax.training.beginning import Beginning
 from bep_jax.training.checkpoint import Checkpoints, describe, fingerprint
 from bep_jax.training.devices import ONE_DEVICE, Placement
 from bep_jax.training.interrupt import interruptible, progress_file
-from bep_jax.training.learner import Learner, TrainState, count_by_class, epoch
+from bep_jax.training.learner import Learner, TrainState, count_by_class, epoch, first_state, split_keys
 from bep_jax.training.samples import HELD_OUT, TRAINS, check_choices, check_data, check_numbers, cut_batch, sizes_of
 from bep_jax.training.watch import Watch, score
 
@@ -52,6 +52,7 @@ class Result(NamedTuple):
     best_epoch: Any = None  # int64 [S], which one that is, from 1
     changed: Any = None  # float32 [S, M], share of each matrix's weights whose sign is not the initial one
     interrupted: bool = False  # whether Ctrl-C ended training, before its last epoch
+    held_out: Any = None  # int32 [S, m], which rows of the training data were the validation samples; may be none
 
 
 class Report(NamedTuple):
@@ -169,9 +170,9 @@ def train(
     shown = progress and jax.process_index() == 0
     with interruptible() as interrupted:
         # One by one and not under vmap, where not every kind of key gives the same.
-        keys = jnp.stack([jax.random.fold_in(key, np.uint32(seed)) for seed in seeds])
-        fresh, *rows = programs.start(place.put(keys, 0), place.put(settings, 0), arrays.train_split)
-        state = fresh if state is None else place.put(_copy_of(state, fresh), 0)
+        keys = [jax.random.fold_in(key, np.uint32(seed)) for seed in seeds]
+        rows = programs.split(place.put(jnp.stack(keys), 0), arrays.train_split)
+        state = place.put(_started(learner, settings, keys, state), 0)
         state = state if begin is None else begin.applied(state, place)
         start = None if signs is None else programs.signs(state.params)
         best = jax.tree.map(jnp.copy, state.params) if sizes.held_out else None
@@ -231,6 +232,7 @@ def train(
         best_epoch=run.watch.best_epoch if sizes.held_out else np.full(len(seeds), done),
         changed=None if changed is None else np.stack(changed, axis=1),
         interrupted=not over,
+        held_out=to_host(rows[1])[:, : sizes.held_out],
     )
 
 
@@ -275,7 +277,7 @@ def per_seed(settings: Any, mapped: bool, num_seeds: int) -> Any:
 
 
 class _Programs(NamedTuple):
-    start: Callable
+    split: Callable
     epoch: Callable
     test: Callable
     choose: Callable
@@ -291,16 +293,13 @@ def _programs(learner, batch_size, sizes, data_axis, place, balanced, signs) -> 
       sizes: samples, and how many of them are held out; None: ``train_split`` says so, and programs take the counts.
     """
 
-    def start(key, settings, split):
-        state_key, split_key = jax.random.split(key)
+    def split(key, train_split):
         if sizes is None:
-            held_out, rows = (jnp.argsort(split != jnp.int8(part), stable=True) for part in (HELD_OUT, TRAINS))
+            held_out, rows = (jnp.argsort(train_split != jnp.int8(part), stable=True) for part in (HELD_OUT, TRAINS))
         else:
-            order = jax.random.permutation(split_key, jnp.arange(sizes[0], dtype=jnp.int32))
+            order = jax.random.permutation(split_keys(key)[1], jnp.arange(sizes[0], dtype=jnp.int32))
             held_out, rows = jnp.split(order, [sizes[1]])
-        init_key, draw_key, shuffle_key = jax.random.split(state_key, 3)
-        params, opt_state = learner.init(settings, init_key, draw_key)
-        return TrainState(params, opt_state, shuffle_key, jnp.int32(0)), rows, held_out
+        return rows, held_out
 
     def one_epoch(state, settings, arrays, rows, held_out, counts):
         x, y = arrays.train_x, arrays.train_y
@@ -328,7 +327,7 @@ def _programs(learner, batch_size, sizes, data_axis, place, balanced, signs) -> 
         return tuple(map(share, start, packed(params), sizes))
 
     return _Programs(
-        start=place.program(start, (0, 0, None), once=True),
+        split=place.program(split, (0, None), once=True),
         epoch=place.program(one_epoch, (0, 0, data_axis, 0, 0, None), donate=0),
         test=place.program(test, (0, data_axis)),
         choose=place.program(choose, (0, 0, 0), donate=2, once=True),
@@ -337,12 +336,20 @@ def _programs(learner, batch_size, sizes, data_axis, place, balanced, signs) -> 
     )
 
 
-def _copy_of(state: TrainState, fresh: TrainState) -> TrainState:
-    """A state to go on from, which is donated to the first epoch, after a check that it is one of this run."""
-    given, wanted = (jax.tree.map(lambda a: (a.shape, str(a.dtype)), s) for s in (state, fresh))
-    if given != wanted:
+def _started(learner: Learner, settings: Any, keys: Sequence[jax.Array], given: TrainState | None) -> TrainState:
+    """The first states of all seeds, or a copy of those given: they are donated to the first epoch.
+
+    Not a program of all seeds, which would be compiled anew for every scale of the start.
+    """
+    rows = [jax.tree.map(lambda a, i=i: jnp.asarray(a[i]), settings) for i in range(len(keys))]
+    if given is None:
+        states = [first_state(learner, row, key) for row, key in zip(rows, keys, strict=True)]
+        return jax.tree.map(lambda *a: jnp.stack(a), *states)
+    one = jax.eval_shape(functools.partial(first_state, learner), rows[0], keys[0])
+    wanted = jax.tree.map(lambda a: ((len(keys), *a.shape), str(a.dtype)), one)
+    if jax.tree.map(lambda a: (a.shape, str(a.dtype)), given) != wanted:
         raise ValueError("fit: state must be that of a result with the same model, optimizer and number of seeds.")
-    return jax.tree.map(lambda a: a.copy(), state)
+    return jax.tree.map(lambda a: a.copy(), given)
 
 
 class _Run(NamedTuple):

@@ -120,13 +120,18 @@ def test_group_sizes_stay_without_a_schedule(options):
 
 
 def test_history():
-    result = run(epochs=3)
+    data = make_data(MLP)
+    result = run(data=data, epochs=3)
     names = {"train_accuracy", "validation_accuracy", "trigger_rate", "mask_density_1", "mask_density_2"}
     assert result.history.keys() == names | {"group_size_1", "group_size_2"}
     assert all(values.shape == (3, 3) for values in result.history.values())
     assert all(
         (values >= 0).all() and (values <= 1).all() for name, values in result.history.items() if "size" not in name
     )
+    for seed, rows in enumerate(result.held_out):
+        params = jax.tree.map(lambda a, seed=seed: a[seed], result.params)
+        predictions = np.argmax(bep.logits(MLP, params, jnp.asarray(data.train_x[rows])), axis=1)
+        assert np.mean(predictions == data.train_y[rows]) == result.history["validation_accuracy"][seed, -1]
 
 
 def test_a_second_run_and_another_rule_compile_nothing():
@@ -141,7 +146,8 @@ def test_a_second_run_and_another_rule_compile_nothing():
     run(epochs=1)
     assert compiled, "the event has another name now: the test shows nothing"
     compiled.clear()
-    run(epochs=3, rule=bep.Rule(margin=0.9, gate=0.1, group_size=15, reinforcement=0.1, bits=9), seeds=(5, 6, 7))
+    rule = bep.Rule(margin=0.9, gate=0.1, group_size=15, reinforcement=0.1, bits=9)
+    run(epochs=3, rule=rule, seeds=(5, 6, 7), scale=70.0)
     assert not compiled
 
 

@@ -5,6 +5,7 @@ Latent weights are cut to [-1, 1] after every step. Adam is optax's, leaf by lea
 Axis letters: S seeds, B batch, T time steps, C classes, W words.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Unpack
@@ -176,6 +177,7 @@ class StraightThroughLearner:
     num_steps: int | None = None
     scaled: bool = True
 
+    @functools.partial(jax.jit, static_argnums=0)  # as one program, since floats depend on what is fused
     def init(self, learning_rate: jax.Array, init_key: jax.Array, draw_key: jax.Array) -> tuple[Variables, Any]:
         variables = init(init_key, self.model, batch_norm=self.batch_norm, num_steps=self.num_steps, scaled=self.scaled)
         return variables, make_optimizer(learning_rate).init(variables.trained)
