@@ -32,13 +32,7 @@ def run(options, clock: timing.Clock) -> Report:
         ),
         COLUMNS,
     )
-    if options.quick:
-        problems = [
-            programs.mlp(1, widths=(15, 15), num_inputs=40, group_size=5),
-            programs.rnn(1, width=15, num_inputs=4, group_size=5),
-        ]
-    else:
-        problems = [programs.mlp(1), programs.rnn(1)]
+    problems = [programs.tiny_mlp(1), programs.tiny_rnn(1)] if options.quick else [programs.mlp(1), programs.rnn(1)]
     for problem in problems:
         if options.only in problem.name:
             report.add(_row(problem))
@@ -55,7 +49,7 @@ def _row(problem: Problem) -> dict:
     state, opt_state, _ = jax.eval_shape(binary.init, jax.random.key(0))
     float32 = jax.eval_shape(programs.straight_through(problem).init, jax.random.key(0))
     row = {
-        "file": len(model_file.to_bytes(model, params)),
+        "file": len(model_file.to_bytes(bep.Saved(model, params))),
         "c": memory,
         "float32": 4 * weights,
         "training": _bytes((state, opt_state)),

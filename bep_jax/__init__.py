@@ -23,6 +23,7 @@ from bep_jax.network.layers.registry import register_layer
 from bep_jax.network.model import Model, Params, conv, mlp, rnn
 from bep_jax.network.summary import Summary, summary
 from bep_jax.network.visible import Visible, visible
+from bep_jax.training.calibration import fit_temperature
 from bep_jax.training.fitting import fit
 from bep_jax.training.learner import TrainState
 from bep_jax.training.loop import Report, Result
@@ -59,6 +60,7 @@ __all__ = [
     "encode",
     "equiangular_frame",
     "fit",
+    "fit_temperature",
     "forward",
     "initial_scale",
     "jit",

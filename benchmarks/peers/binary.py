@@ -95,7 +95,7 @@ def _trained(model, encoder, cut: Callable, x: np.ndarray, part: Part, seeds: li
     header = bep.to_c(model, one, encoder) if len(seeds) == 1 else None
     return Fitted(
         predict=lambda x: np.asarray(labels(result.params, encoder(cut(x)))),
-        size=len(model_file.to_bytes(model, result.params if len(seeds) > 1 else one, encoder)),
+        size=len(model_file.to_bytes(bep.Saved(model, result.params if len(seeds) > 1 else one, encoder))),
         header=header,
         cut=cut,
     )
@@ -123,7 +123,7 @@ def _straight_through(settings: dict, part: Part, seed: int, effort: dict) -> Fi
     )
     variables = jax.tree.map(lambda a: a[0], result.params)
     labels = jax.jit(lambda variables, words: jnp.argmax(qat.logits(model, variables, words), axis=-1))
-    thresholds = len(model_file.to_bytes(model, model.init(jax.random.key(0)), encoder))
+    thresholds = len(model_file.to_bytes(bep.Saved(model, model.init(jax.random.key(0)), encoder)))
     neurons = 2 * width + part.num_classes
     return Fitted(predict=lambda x: np.asarray(labels(variables, encoder(data.flat(x)))), size=thresholds + 8 * neurons)
 

@@ -17,6 +17,7 @@ from bep_jax.files import runs
 from bep_jax.learning.laws import initial_scale
 from bep_jax.network.model import Model
 from bep_jax.reproduce import paper
+from bep_jax.training.calibration import fit_temperature
 from bep_jax.training.loop import Result
 
 _MOST_CLASSES = 12  # of which a matrix is printed
@@ -44,8 +45,19 @@ def predictions(model: Model, result: Result, data: Dataset) -> np.ndarray | Non
     """Scores of the test samples ``[S, n, C]``; None where each network has samples of its own."""
     if data.num_seeds is not None:
         return None
-    saved = Saved(model, result.params, None, None)
+    saved = Saved(model, result.params)
     return np.stack([scores(saved, data.test_x, network) for network in range(len(result.seeds))])
+
+
+def temperatures(model: Model, result: Result, data: Dataset) -> tuple[float, ...] | None:
+    """Of each network, on its own validation samples; None without any."""
+    if not result.held_out.size:
+        return None
+    saved, found = Saved(model, result.params), []
+    for network, rows in enumerate(result.held_out):
+        x, y = (a if data.num_seeds is None else a[network] for a in (data.train_x, data.train_y))
+        found.append(fit_temperature(scores(saved, x[rows], network), y[rows]))
+    return tuple(found)
 
 
 def ensemble_accuracy(predicted: np.ndarray | None, data: Dataset) -> float | None:

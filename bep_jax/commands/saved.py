@@ -16,7 +16,7 @@ from bep_jax.commands.flags import RuleFlags
 from bep_jax.data.encode import Composition, Encoder, Expansion, Thermometer
 from bep_jax.export.header import to_c
 from bep_jax.export.model_file import Saved, load
-from bep_jax.export.predict import num_networks, one_network, read_samples, scores
+from bep_jax.export.predict import num_networks, one_network, probabilities, read_samples, scores
 from bep_jax.files import atomic
 from bep_jax.learning.rule import Rule
 from bep_jax.network.model import Model
@@ -41,8 +41,9 @@ class Predict:
     window: Annotated[int | None, arg(metavar="STEPS", help_behavior_hint="(default: as in training)")] = None
     """Time series: only the last so many time steps."""
     scores: bool = False
-    """Write a table: a line of names, then for every sample its class and the score of every class. Scores are
-    integers; the largest wins, and the further ahead it is, the surer."""
+    """Write a table: a line of names, then for every sample its class, and the score and probability of every class.
+    Scores are integers, the largest wins. Probabilities are their softmax over a temperature that training fitted on
+    validation samples; they are left out where the file has none."""
 
     def run(self) -> None:
         """Predicts and prints, or writes.
@@ -58,9 +59,16 @@ class Predict:
         samples = read_samples(self.input, saved, self.window)
         for note in samples.notes:
             print(f"predict: {note}", file=sys.stderr)
-        found = scores(saved, samples.x, None if self.ensemble else self.network or 0)
+        network = None if self.ensemble else self.network or 0
+        found = scores(saved, samples.x, network)
         names = saved.classes or tuple(map(str, range(saved.model.num_classes)))
-        text = _scores_csv(found, names) if self.scores else "".join(f"{names[i]}\n" for i in np.argmax(found, axis=1))
+        if self.scores:
+            shares = probabilities(saved, found, network)
+            if shares is None:
+                print("predict: no probabilities, the file has no temperature of scores", file=sys.stderr)
+            text = _scores_csv(found, shares, names)
+        else:
+            text = "".join(f"{names[i]}\n" for i in np.argmax(found, axis=1))
         if not self.ensemble and self.network is None:
             _say_which(saved, "predict", "; --ensemble takes all of them")
         _write(text, self.out)
@@ -171,11 +179,14 @@ def _float32(encoder: Encoder | None) -> Encoder | None:
     return encoder
 
 
-def _scores_csv(scores: np.ndarray, names: Sequence[str]) -> str:
+def _scores_csv(scores: np.ndarray, shares: np.ndarray | None, names: Sequence[str]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["class", *(f"score {name}" for name in names)])
-    writer.writerows([names[row.argmax()], *row.tolist()] for row in scores)
+    shares = np.empty((len(scores), 0)) if shares is None else shares
+    kinds = ("score", "probability") if shares.size else ("score",)
+    writer.writerow(["class", *(f"{kind} {name}" for kind in kinds for name in names)])
+    for row, share in zip(scores, shares, strict=True):
+        writer.writerow([names[row.argmax()], *row.tolist(), *(f"{value:.6g}" for value in share)])
     return text.getvalue()
 
 

@@ -220,15 +220,16 @@ class Train:
             **runs.environment(),
         }
         try:
-            network = model_file.to_bytes(
+            saved = model_file.Saved(
                 model,
                 result.params,
                 data.encoder,
                 data.classes,
-                hidden=self.output.hidden,
-                window=data.num_steps,
-                columns=data.columns,
+                data.num_steps,
+                data.columns,
+                report.temperatures(model, result, data),
             )
+            network = model_file.to_bytes(saved, hidden=self.output.hidden)
             picture = self._picture(plan, result, reported)
             runs.save(folder, record, result.seeds, result.history, picture, network)
             if self.output.json is not None:

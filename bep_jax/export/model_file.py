@@ -33,7 +33,7 @@ from bep_jax.network.layers.registry import KINDS, name_of
 from bep_jax.network.model import Model, Params
 
 # Version 1 had no window, 2 no patterns and gated updates, 3 no columns, as many bits for every feature, no
-# convolutions and no choice of who learns.
+# convolutions and no choice of who learns. A temperature may be missing, and readers that know none pass over it.
 _FORMAT = Format("bep_jax", 4, "model from bep.save")
 _UNREADABLE = (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError)
 _THRESHOLD_BYTES = 8  # of the widest number that a safetensors file can hold
@@ -44,10 +44,11 @@ class Saved(NamedTuple):
 
     model: Model
     params: Params  # int16 [N, K] per matrix, uint32 [C, W]; of several networks all with a leading [S]
-    encoder: Encoder | tuple[Encoder, ...] | None  # a tuple: one for each network
-    classes: tuple[str, ...] | None  # C names
+    encoder: Encoder | tuple[Encoder, ...] | None = None  # a tuple: one for each network
+    classes: tuple[str, ...] | None = None  # C names
     window: int | None = None  # T, the time steps of a sample in training; None where the file does not say
     columns: Columns | None = None  # of the table that it was trained on
+    temperature: tuple[float, ...] | None = None  # of each network's scores, for probabilities
 
 
 def save(
@@ -59,6 +60,7 @@ def save(
     hidden: bool = False,
     window: int | None = None,
     columns: Columns | None = None,
+    temperature: float | Sequence[float] | None = None,
 ) -> None:
     """Writes a network, or several of one model, to a file: complete, or what was there stays.
 
@@ -72,10 +74,11 @@ def save(
       hidden: keep the int16 hidden weights, for further training; otherwise their signs, one bit each.
       window: of series: T, the time steps of a sample in training, to which `bep_jax.export.predict` cuts new ones.
       columns: ``Dataset.columns`` of a table, by whose names ``predict`` takes the columns of new ones.
+      temperature: of the scores, from `bep_jax.fit_temperature`, for probabilities; one for each network.
 
     Raises:
       TypeError: an argument of the wrong kind, such as an encoder of your own.
-      ValueError: params, encoder, classes or window do not fit the model.
+      ValueError: params, encoder, classes, window or temperature do not fit the model.
       OSError: the file cannot be written.
 
     Example:
@@ -88,7 +91,8 @@ def save(
       ...     bep.load(f"{folder}/net.safetensors").classes
       ('no', 'yes')
     """
-    content = to_bytes(model, params, encoder, classes, hidden, window, columns)
+    saved = Saved(model, params, encoder, classes, window, columns, temperature)  # type: ignore[arg-type]
+    content = to_bytes(saved, hidden)
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(f"save: wanted a file, got the folder {path}.")
@@ -138,26 +142,23 @@ def load(path: str | os.PathLike) -> Saved:
         raise ValueError(f"load: {path} is whole, but holds no network ({type(error).__name__}: {error}).") from error
 
 
-def to_bytes(
-    model: Model,
-    params: Params,
-    encoder: Encoder | Sequence[Encoder] | None = None,
-    classes: Sequence[str] | None = None,
-    hidden: bool = False,
-    window: int | None = None,
-    columns: Columns | None = None,
-) -> bytes:
+def to_bytes(saved: Saved, hidden: bool = False) -> bytes:
     """The content of the file that `save` writes; equal arguments give equal bytes.
 
-    Args, Raises: as `save`.
+    Args:
+      saved: what the file is to hold; its ``encoder`` may be a list.
+      hidden: as for `save`.
+
+    Raises: as `save`.
 
     Example:
       >>> import jax
       >>> import bep_jax as bep
       >>> model = bep.mlp(num_inputs=784, widths=(525,), num_classes=10)
-      >>> len(to_bytes(model, model.init(jax.random.key(0)))) - (525 * 784 + 10 * 525) // 8 < 4096
+      >>> len(to_bytes(Saved(model, model.init(jax.random.key(0))))) - (525 * 784 + 10 * 525) // 8 < 4096
       True
     """
+    model, params = saved.model, saved.params
     num_networks = _check_params(model, params)
     if not isinstance(hidden, bool | np.bool_):
         raise TypeError(f"save: hidden must be a bool, got {hidden!r}.")
@@ -171,10 +172,11 @@ def to_bytes(
         "num_classes": model.num_classes,
         "networks": num_networks,
         "hidden": bool(hidden),
-        "encoder": _describe_encoders(model, encoder, num_networks, tensors),
-        "classes": _check_classes(model, classes),
-        "window": None if window is None else check_count(window, "window", "save"),
-        "columns": _describe_columns(columns, encoder),
+        "encoder": _describe_encoders(model, saved.encoder, num_networks, tensors),
+        "classes": _check_classes(model, saved.classes),
+        "window": None if saved.window is None else check_count(saved.window, "window", "save"),
+        "columns": _describe_columns(saved.columns, saved.encoder),
+        "temperature": _check_temperature(saved.temperature, num_networks or 1),
     }
     try:
         _decode(tensors, json.loads(json.dumps(about)))
@@ -214,6 +216,17 @@ def _check_classes(model: Model, classes: Sequence[str] | None) -> list[str] | N
     if len(classes) != model.num_classes:
         raise ValueError(f"save: the model has {model.num_classes} classes, got {len(classes)} names.")
     return [str(name) for name in classes]
+
+
+def _check_temperature(temperature: Any, num_networks: int) -> list[float] | None:
+    if temperature is None:
+        return None
+    values = np.atleast_1d(np.asarray(temperature))
+    if values.shape != (num_networks,) or not np.issubdtype(values.dtype, np.number):
+        raise ValueError(f"save: wanted {num_networks} temperatures, one for each network, got {temperature!r}.")
+    if not all(0 < value < math.inf for value in values):
+        raise ValueError(f"save: a temperature must be positive and finite, got {temperature!r}.")
+    return [float(value) for value in values]
 
 
 def _describe_columns(columns: Columns | None, encoder: Encoder | Sequence[Encoder] | None) -> dict[str, Any] | None:
@@ -334,7 +347,16 @@ def _decode(tensors: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> Save
     columns = _decode_columns(about.get("columns"))  # none before version 4
     if columns is not None:
         _describe_columns(columns, encoder)  # for its checks
-    return Saved(model, Params(tuple(hidden), jnp.asarray(classifier)), encoder, classes, window, columns)
+    temperature = _check_temperature(about.get("temperature"), math.prod(lead))
+    return Saved(
+        model,
+        Params(tuple(hidden), jnp.asarray(classifier)),
+        encoder,
+        classes,
+        window,
+        columns,
+        None if temperature is None else tuple(temperature),
+    )
 
 
 def _decode_layer(layer: Mapping[str, Any]) -> Layer:

@@ -27,6 +27,7 @@ from bep_jax.kernels.checks import check_count
 from bep_jax.kernels.isolate import jit
 from bep_jax.learning import chain
 from bep_jax.network.visible import visible
+from bep_jax.training import calibration
 
 _BATCH = 256
 
@@ -49,7 +50,9 @@ def one_network(saved: Saved, network: int, who: str) -> Saved:
     if saved.params.classifier.ndim == 2:
         return saved
     encoder = saved.encoder[network] if isinstance(saved.encoder, tuple) else saved.encoder
-    return saved._replace(params=jax.tree.map(lambda a: np.asarray(a)[network], saved.params), encoder=encoder)
+    temperature = None if saved.temperature is None else saved.temperature[network : network + 1]
+    params = jax.tree.map(lambda a: np.asarray(a)[network], saved.params)
+    return saved._replace(params=params, encoder=encoder, temperature=temperature)
 
 
 def scores(saved: Saved, x: npt.ArrayLike, network: int | None = None) -> np.ndarray:
@@ -71,7 +74,7 @@ def scores(saved: Saved, x: npt.ArrayLike, network: int | None = None) -> np.nda
       >>> import bep_jax as bep
       >>> model = bep.mlp(num_inputs=6, widths=(15,), num_classes=2)
       >>> params = jax.vmap(model.init)(jax.random.split(jax.random.key(0), 3))
-      >>> saved = Saved(model, params, None, None)
+      >>> saved = Saved(model, params)
       >>> scores(saved, np.ones((4, 6), bool)).shape
       (4, 2)
     """
@@ -94,6 +97,22 @@ def scores(saved: Saved, x: npt.ArrayLike, network: int | None = None) -> np.nda
             logits = np.asarray(_logits(part.model, weights, padded))
             total[start : start + rows] += logits.reshape(-1, *logits.shape[-2:]).sum(axis=0, dtype=np.int32)[:rows]
     return total
+
+
+def probabilities(saved: Saved, scores: np.ndarray, network: int | None = None) -> np.ndarray | None:
+    """Probabilities of the classes, of what `scores` returned: their softmax over the network's temperature.
+
+    Of several networks together, that of the mean scores over the mean temperature: it is rather too small than too
+    large, as networks that agree are surer than each.
+
+    Returns:
+      float64 ``[n, C]``; None where the file holds no temperature.
+    """
+    if saved.temperature is None:
+        return None
+    if network is not None:
+        return calibration.probabilities(scores, saved.temperature[network])
+    return calibration.probabilities(scores, sum(saved.temperature))
 
 
 class Samples(NamedTuple):

@@ -1,5 +1,6 @@
 """The commands on saved networks: what they print and write, and what they say to mistakes."""
 
+import csv
 import json
 
 import jax
@@ -20,7 +21,7 @@ def ensemble(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ensemble")
     model = bep.mlp(num_inputs=24, widths=(9,), num_classes=3)
     encoder, params = thermometer(12, 2), draw(model, (3,))
-    bep.save(folder / "net", model, params, encoder, ("red", "green", "blue"))
+    bep.save(folder / "net", model, params, encoder, ("red", "green", "blue"), temperature=(4.0, 5.0, 6.0))
     x = np.random.default_rng(5).integers(0, 100, (300, 3, 4)).astype(np.uint8)  # more than a batch
     np.save(folder / "x.npy", x)
     magic = bytes((0, 0, 8, 3)) + b"".join(size.to_bytes(4, "big") for size in x.shape)
@@ -250,3 +251,23 @@ def test_evaluate_says_what_was_right(tmp_path, monkeypatch, capsys):
     np.save("bare.npy", x)
     assert cli.main([*args[:-1], "bare.npy"]) == 2
     assert "evaluate: bare.npy has no labels" in capsys.readouterr().err
+
+
+def test_scores_and_probabilities(ensemble, tmp_path, capsys):
+    folder, scores = ensemble
+    args = ["predict", "--input", str(folder / "x.npy"), "--scores", "--model"]
+    for flags, wanted, temperature in ((["--network", "1"], scores[1], 5), (["--ensemble"], scores.sum(axis=0), 15)):
+        assert cli.main([*args, str(folder / "net"), *flags]) == 0
+        first, *rows = csv.reader(capsys.readouterr().out.splitlines())
+        colours = ("red", "green", "blue")
+        assert first == ["class", *(f"{kind} {colour}" for kind in ("score", "probability") for colour in colours)]
+        assert [row[0] for row in rows] == names(wanted)
+        np.testing.assert_array_equal([[int(value) for value in row[1:4]] for row in rows], wanted)
+        exact = np.exp(wanted / temperature) / np.exp(wanted / temperature).sum(axis=1, keepdims=True)
+        np.testing.assert_allclose([[float(value) for value in row[4:]] for row in rows], exact, rtol=1e-5)
+    saved = bep.load(folder / "net")
+    bep.save(tmp_path / "cold", saved.model, saved.params, saved.encoder, saved.classes)
+    assert cli.main([*args, str(tmp_path / "cold")]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("class,score red,score green,score blue\n")
+    assert "no probabilities" in err

@@ -58,7 +58,7 @@ def test_round_trip_of_any_shape(tmp_path_factory, num_inputs, widths, seeds, hi
     path = tmp_path_factory.mktemp("net") / "net"
     bep.save(path, model, params, hidden=hidden)
     saved = bep.load(path)
-    again = model_file.to_bytes(saved.model, saved.params, hidden=hidden)
+    again = model_file.to_bytes(saved, hidden=hidden)
     assert again == path.read_bytes()
 
 
@@ -95,6 +95,13 @@ def test_the_window_comes_back(tmp_path):
     assert bep.load(tmp_path / "net").window is None
 
 
+def test_temperatures_come_back(tmp_path):
+    bep.save(tmp_path / "net", MLP, draw(MLP, (2,)), temperature=np.array([1.5, 0.25]))
+    assert bep.load(tmp_path / "net").temperature == (1.5, 0.25)
+    bep.save(tmp_path / "net", MLP, draw(MLP), temperature=2)
+    assert bep.load(tmp_path / "net").temperature == (2.0,)
+
+
 def test_a_repeated_encoder_is_kept_once(tmp_path):
     one = thermometer(11, 3)
     bep.save(tmp_path / "net", MLP, draw(MLP, (2,)), encoder=(one, one))
@@ -106,20 +113,21 @@ def test_size(seeds):
     model = bep.mlp(num_inputs=784, widths=(525, 525), num_classes=10)
     lead, networks = ((), 1) if seeds is None else ((seeds,), seeds)
     encoder = encode.compose(thermometer(28, 1), expansion(28, 784))
-    size = len(model_file.to_bytes(model, draw(model, lead), encoder, classes=[f"class {c}" for c in range(10)]))
+    names = tuple(f"class {c}" for c in range(10))
+    size = len(model_file.to_bytes(bep.Saved(model, draw(model, lead), encoder, names)))
     weights = sum(n * k for n, k in model.matrix_shapes) * networks
     assert size <= (1.05 * weights + networks * 10 * 525 + 28 * 784) / 8 + 28 * 8 + 4096
 
 
 def test_equal_networks_have_equal_bytes():
-    args = (MLP, draw(MLP), thermometer(11, 3), ("a", "b", "c"))
-    assert len({model_file.to_bytes(*args) for _ in range(5)}) == 1
+    saved = bep.Saved(MLP, draw(MLP), thermometer(11, 3), ("a", "b", "c"), temperature=(0.5,))
+    assert len({model_file.to_bytes(saved) for _ in range(5)}) == 1
 
 
 @pytest.fixture(scope="module")
 def content():
     model = bep.mlp(num_inputs=9, widths=(4,), num_classes=2)
-    return model_file.to_bytes(model, draw(model), thermometer(3, 3), ("no", "yes"))
+    return model_file.to_bytes(bep.Saved(model, draw(model), thermometer(3, 3), ("no", "yes"), temperature=(2.5,)))
 
 
 def test_every_truncation_is_refused(content, tmp_path):
@@ -203,6 +211,9 @@ def test_a_file_of_version_1_still_loads(content, tmp_path):
         {"hidden": True},
         {"classes": ["one"]},
         {"window": 0},
+        {"temperature": [-1.0]},
+        {"temperature": [1.0, 1.0]},
+        {"temperature": "warm"},
         {"encoder": {"type": "thermometer", "tensor": "hidden.0"}},
         {"encoder": {"type": "pickle", "tensor": "encoder.0"}},
         {"encoder": [{"type": "thermometer", "tensor": "encoder.0"}]},
@@ -221,7 +232,7 @@ def test_a_whole_file_of_nonsense_is_refused(content, changes, tmp_path):
     "changes", [{"patch": [0, 1]}, {"patch": [9, 9]}, {"patch": "ab"}, {"padding": [-1, 0]}, {"learns": "best"}]
 )
 def test_a_convolution_of_nonsense_is_refused(changes, tmp_path):
-    content = model_file.to_bytes(CONV, draw(CONV))
+    content = model_file.to_bytes(bep.Saved(CONV, draw(CONV)))
     layer, *rest = about(content)["about"]["layers"]
     (tmp_path / "net").write_bytes(forged(content, layers=[layer | changes, *rest]))
     with pytest.raises(ValueError, match="is whole, but holds no network"):
@@ -230,7 +241,7 @@ def test_a_convolution_of_nonsense_is_refused(changes, tmp_path):
 
 @pytest.mark.parametrize("changes", [{"horizon": 0}, {"patterns": 0}, {"gated_update": 1}, {"gated_update": None}])
 def test_a_recurrent_layer_of_nonsense_is_refused(changes, tmp_path):
-    content = model_file.to_bytes(RNN, draw(RNN))
+    content = model_file.to_bytes(bep.Saved(RNN, draw(RNN)))
     cell, dense = about(content)["about"]["layers"]
     (tmp_path / "net").write_bytes(forged(content, layers=[cell | changes, dense]))
     with pytest.raises(ValueError, match=r"holds no network \(ValueError: wanted a"):
@@ -239,7 +250,7 @@ def test_a_recurrent_layer_of_nonsense_is_refused(changes, tmp_path):
 
 def test_a_file_of_version_2_still_loads(tmp_path):
     model = bep.rnn(num_inputs=7, state_width=31, output_width=33, num_classes=2, horizon=4)
-    content = model_file.to_bytes(model, draw(model))
+    content = model_file.to_bytes(bep.Saved(model, draw(model)))
     cell, dense = about(content)["about"]["layers"]
     del cell["patterns"], cell["gated_update"]
     (tmp_path / "net").write_bytes(forged(content, version=2, layers=[cell, dense]))
@@ -260,6 +271,8 @@ def test_a_file_of_version_2_still_loads(tmp_path):
         ({"classes": ("a", "b")}, ValueError, "save: the model has 3 classes, got 2 names"),
         ({"model": RNN, "params": draw(RNN), "window": 0}, ValueError, "save: window must be at least 1, got 0"),
         ({"classes": "abc"}, TypeError, "sequence of text"),
+        ({"temperature": 0.0}, ValueError, "save: a temperature must be positive and finite, got 0.0"),
+        ({"temperature": (1.0, 2.0)}, ValueError, "save: wanted 1 temperatures, one for each network"),
         ({"classes": (0, 1, 2)}, TypeError, "sequence of text"),
         ({"encoder": thermometer(11, 2)}, ValueError, "the model takes 33 bits, the encoder gives 22"),
         ({"encoder": (thermometer(11, 3),) * 2}, ValueError, "got 2 encoders for one network"),

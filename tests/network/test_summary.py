@@ -31,7 +31,7 @@ def test_bytes_are_those_on_disk(model):
         (False, summary.inference_bytes, "inference_bytes"),
         (True, summary.training_bytes, "training_bytes"),
     ):
-        content = model_file.to_bytes(model, params, hidden=kept)
+        content = model_file.to_bytes(bep.Saved(model, params), hidden=kept)
         header = 8 + int.from_bytes(content[:8], "little")
         assert len(content) - header == wanted
         tensors = safetensors.numpy.load(content)

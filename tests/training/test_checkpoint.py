@@ -280,7 +280,7 @@ def test_foreign_files_are_refused_and_left_alone(written):
     foreign = [
         safetensors.numpy.save({"a": np.ones(3)}),
         b"\x80\x04\x95 a pickle",
-        model_file.to_bytes(model, params),
+        model_file.to_bytes(bep.Saved(model, params)),
     ]
     for content in foreign:
         written.write_bytes(content)
