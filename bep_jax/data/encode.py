@@ -118,6 +118,28 @@ def fit_thermometer(train: npt.ArrayLike, num_bits: int | None = None) -> Thermo
     return Thermometer(thresholds, counts)
 
 
+def fit_exactly(train: npt.ArrayLike, counts: np.ndarray) -> Thermometer:
+    """:func:`fit_thermometer` with so many bits for each feature, whatever the values in these data.
+
+    A feature with fewer distinct values has its thresholds more than once, and a constant one never a set bit.
+
+    Args:
+      train: as for :func:`fit_thermometer`.
+      counts: int ``[F]``, each at least 1.
+
+    Example:
+      >>> fit_exactly(np.array([[0.0, 7.0], [1.0, 7.0], [2.0, 7.0]]), np.array([4, 1])).thresholds[0]
+      array([0.5, 0.5, 1.5, 1.5])
+    """
+    train = _training(train, "fit_exactly")
+    never = np.inf if np.issubdtype(train.dtype, np.floating) else np.iinfo(train.dtype).max
+    thresholds = np.full((len(counts), counts.max()), never, train.dtype)
+    for row, column, count in zip(thresholds, train.reshape(-1, train.shape[-1]).T, counts, strict=True):
+        if len(found := _placed(column, int(count))):
+            row[:count] = found[(2 * np.arange(count) + 1) * len(found) // (2 * count)]
+    return Thermometer(thresholds, counts)
+
+
 def fit_levels(train: npt.ArrayLike, num_bits: int | None = None) -> Thermometer:
     """Fits levels: a thermometer with the same thresholds for all features, of their values together.
 

@@ -25,33 +25,6 @@ def usual_counts(num_features: int) -> np.ndarray:
     return counts
 
 
-def fit_exactly(x: np.ndarray, counts: np.ndarray) -> encode.Thermometer:
-    """A thermometer with so many bits for each feature, whatever the values in these data.
-
-    A feature with fewer distinct values has its thresholds more than once, and a constant one never a set bit.
-
-    Args:
-      x: real numbers ``[n, F]``; NaN is a missing value.
-      counts: int ``[F]``, each at least 1.
-
-    Example:
-      >>> fit_exactly(np.array([[0.0, 7.0], [1.0, 7.0], [2.0, 7.0]]), np.array([4, 1])).thresholds[0]
-      array([0.5, 0.5, 1.5, 1.5])
-    """
-    varies = np.flatnonzero(np.fmin.reduce(x, axis=0) < np.fmax.reduce(x, axis=0))
-    dtype = x.dtype if x.dtype != bool else np.dtype(np.uint8)
-    never = np.inf if np.issubdtype(dtype, np.floating) else np.iinfo(dtype).max
-    thresholds = np.full((len(counts), counts.max()), never, dtype)
-    if varies.size:
-        fitted = encode.fit_thermometer(x[:, varies], int(counts.max()))
-        thresholds = thresholds.astype(fitted.thresholds.dtype)
-        for feature, row, used in zip(varies, fitted.thresholds, fitted.used, strict=True):
-            found, count = row[used], counts[feature]
-            places = (2 * np.arange(count) + 1) * len(found) // (2 * count)
-            thresholds[feature, :count] = found[places]
-    return encode.Thermometer(thresholds, counts)
-
-
 def fit_places(x: np.ndarray, num_bits: int) -> encode.Thermometer:
     """A thermometer of images and series: a value means the same at every pixel or time step.
 
@@ -66,5 +39,5 @@ def fit_places(x: np.ndarray, num_bits: int) -> encode.Thermometer:
       >>> fit_places(np.array([[[0.0], [1.0]], [[2.0], [3.0]]]), 2).thresholds.tolist()
       [[1.5, 2.5], [1.5, 2.5]]
     """
-    fitted = fit_exactly(x.reshape(-1, x.shape[2]), np.full(x.shape[2], num_bits))
+    fitted = encode.fit_exactly(x.reshape(-1, x.shape[2]), np.full(x.shape[2], num_bits))
     return encode.Thermometer(np.tile(fitted.thresholds, (x.shape[1], 1)))

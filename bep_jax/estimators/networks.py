@@ -1,12 +1,10 @@
 """The networks behind an estimator: trained side by side, voting, with one temperature for their probabilities.
 
 Axis letters: S networks, n samples, C classes, W words.
-Source: C. Guo et al., On Calibration of Modern Neural Networks, 2017 (temperature); J. Platt, 1999 (softened targets).
 """
 
 import dataclasses
 import functools
-import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,8 +13,6 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
 from sklearn.exceptions import ConvergenceWarning
 
 from bep_jax.data.dataset import Dataset
@@ -27,6 +23,7 @@ from bep_jax.learning.chain import logits
 from bep_jax.learning.rule import Rule
 from bep_jax.network.model import Model
 from bep_jax.network.visible import Visible, visible
+from bep_jax.training.calibration import fit_temperature, probabilities
 from bep_jax.training.fitting import fit
 from bep_jax.training.learner import TrainState
 from bep_jax.training.samples import HELD_OUT, TRAINS
@@ -101,7 +98,7 @@ class Networks:
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
         """float64 ``[n, C]`` from `scores`."""
-        return softmax(scores / self.temperature, axis=1)
+        return probabilities(scores, self.temperature)
 
     def at_temperature(self, temperature: float) -> "Networks":
         """The same networks with another temperature."""
@@ -143,6 +140,7 @@ def train(
         keep="best" if early else "last",
         stop_after=_STOP_AFTER if early else None,
         progress=bool(settings.verbose),
+        mesh="auto",
         state=None if previous is None else jax.tree.map(_thawed, previous.state),
         **options,
     )
@@ -155,6 +153,21 @@ def train(
     scores = _scores(model, weights, samples.train_x[rows])
     temperature = fit_temperature(scores, samples.train_y[rows])
     return Networks(model, rule, params, weights, state, result.history, temperature)
+
+
+def train_on(settings: Settings, model: Model, samples: Samples, key: jax.Array, previous: Networks | None) -> Networks:
+    """One pass over a batch of a stream; the temperature goes half the way to what the batch says before it is learned.
+
+    Args:
+      settings, model, key, previous: as for `train`.
+      samples: all of them to train on.
+    """
+    trained = train(settings, model, samples, key, previous, epochs=1)
+    if previous is None:
+        return trained
+    rows = samples.train_split == TRAINS
+    unseen = fit_temperature(previous.scores(samples.train_x[rows]), samples.train_y[rows])
+    return trained.at_temperature(float(np.sqrt(unseen * previous.temperature)))
 
 
 def _tuned(
@@ -184,35 +197,6 @@ def usual_batch_size(size: int) -> int:
       [16, 64, 100]
     """
     return next((b for b in (16, 32, 64) if size <= 25 * b), 100)
-
-
-def fit_temperature(scores: np.ndarray, y: np.ndarray) -> float:
-    """The temperature that makes the softmax of scores likeliest for labels, which are softened by one sample in n + 2.
-
-    Args:
-      scores: int ``[n, C]``.
-      y: int ``[n]``.
-
-    Returns:
-      T > 0. Without samples, or with scores that say nothing, the spread of the scores.
-
-    Example:
-      >>> scores = np.array([[9, -9], [-9, 9], [9, -9], [9, -9]])
-      >>> bool(fit_temperature(scores, np.array([0, 1, 0, 1])) > fit_temperature(scores, np.array([0, 1, 0, 0])))
-      True
-    """
-    unit = float(np.abs(scores).max(initial=1))
-    if not len(y):
-        return unit
-    share = 1 / (len(y) + 2)
-    targets = np.full(scores.shape, share / scores.shape[1])
-    targets[np.arange(len(y)), y] += 1 - share
-
-    def loss(log_temperature: float) -> float:
-        return -np.mean(np.sum(targets * log_softmax(scores / math.exp(log_temperature), axis=1), axis=1))
-
-    found = minimize_scalar(loss, bounds=(math.log(unit / 200), math.log(unit * 20)), method="bounded")
-    return math.exp(found.x)
 
 
 def _scores(model: Model, weights: Visible, x: np.ndarray) -> np.ndarray:

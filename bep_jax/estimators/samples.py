@@ -15,6 +15,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from bep_jax.training.samples import HELD_OUT, TRAINS
 
 _LEAST_ROOM = 128
+_MOST_COPIES = 3  # of a sample on average, where weights ask for some
 
 
 class Samples(NamedTuple):
@@ -56,10 +57,49 @@ def held_out(y: np.ndarray, fraction: float, random: np.random.RandomState) -> n
     return chosen
 
 
+def classes_of_stream(known: np.ndarray | None, named: Any, y: np.ndarray) -> np.ndarray:
+    """The classes of a stream whose next batch has the labels ``y``: those that the first call of `partial_fit` named.
+
+    Args:
+      known: from the call before; None in the first.
+      named: what this call names, or None.
+      y: ``[n]``.
+
+    Raises:
+      ValueError: the first call names none, another call other ones, or a label is not among them.
+    """
+    classes = known if named is None else np.unique(named)
+    if classes is None:
+        raise ValueError("partial_fit: the first call wants classes, all labels that the stream will have.")
+    if known is not None and not np.array_equal(classes, known):
+        raise ValueError(f"partial_fit: the first call named the classes {known}, this one {classes}.")
+    if unknown := sorted(set(np.unique(y).tolist()) - set(classes.tolist())):
+        raise ValueError(f"partial_fit: labels {unknown} are not among the classes {classes.tolist()}.")
+    return classes
+
+
+def repeated(sample_weight: np.ndarray | None, size: int) -> np.ndarray:
+    """How often each sample is there: int64 ``[n]``.
+
+    The rule adds up integers and knows no weights; a sample that weighs twice is there twice. Whole numbers count as
+    they are, if they make no more than three times the samples. Others are scaled until the least is one sample, or the
+    whole three times as many.
+
+    Example:
+      >>> repeated(np.array([2.0, 0.0, 2.0]), 3), repeated(np.array([0.1, 0.1, 0.2]), 3), repeated(None, 2)
+      (array([2, 0, 2]), array([1, 1, 2]), array([1, 1]))
+    """
+    if sample_weight is None:
+        return np.ones(size, np.int64)
+    if not ((sample_weight >= 0).all() and sample_weight.any()):
+        raise ValueError("sample_weight must not be negative, and be positive for one sample.")
+    if (sample_weight == np.round(sample_weight)).all() and sample_weight.sum() <= _MOST_COPIES * size:
+        return sample_weight.astype(np.int64)
+    return _whole(sample_weight)
+
+
 def weighted(y: np.ndarray, class_weight: dict[Any, float] | str | None, classes: np.ndarray) -> np.ndarray:
     """Indices of the samples to train on: each as often as its class weighs, the whole at most three times as many.
-
-    The rule adds up integers and knows no weights; a sample that weighs twice is there twice.
 
     Args:
       y: int ``[n]``, classes as indices.
@@ -76,17 +116,52 @@ def weighted(y: np.ndarray, class_weight: dict[Any, float] | str | None, classes
     weights = per_class[y]
     if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
         raise ValueError(f"class_weight must be finite and not negative, and positive for one class, got {per_class}.")
-    copies = weights * min(1 / weights[weights > 0].min(), 3 * len(y) / weights.sum())
-    edges = np.round(np.cumsum(copies)).astype(np.int64)  # systematic: every class gets its share, to one sample
-    return np.repeat(np.arange(len(y)), np.diff(edges, prepend=0))
+    return np.repeat(np.arange(len(y)), _whole(weights))
+
+
+def _whole(weights: np.ndarray) -> np.ndarray:
+    copies = weights * min(1 / weights[weights > 0].min(), _MOST_COPIES * len(weights) / weights.sum())
+    edges = np.round(np.cumsum(copies)).astype(np.int64)  # systematic: all get their share, to one sample
+    return np.diff(edges, prepend=0)
+
+
+def split(
+    words: np.ndarray,
+    y: np.ndarray,
+    copies: np.ndarray,
+    fraction: float,
+    class_weight: dict[Any, float] | str | None,
+    classes: np.ndarray,
+    random: np.random.RandomState,
+) -> Samples:
+    """Samples to train on, drawn by weights, and samples held out, each as often as it is there.
+
+    Equal samples of one class count as one that is there more often, so that none is trained on and held out; and data
+    are the same in whatever order they come.
+
+    Args:
+      words: uint32 ``[n, W]``.
+      y: int ``[n]``, classes as indices.
+      copies: int64 ``[n]``, each at least 1.
+      fraction: of each class, what is held out.
+      class_weight: as for `weighted`.
+      classes: the labels.
+      random: of which samples are held out.
+    """
+    rows, place = np.unique(np.column_stack([y.astype(np.uint32), words]), axis=0, return_inverse=True)
+    words, y = rows[:, 1:], rows[:, 0].astype(np.int64)
+    copies = np.bincount(place.reshape(-1), copies).astype(np.int64)
+    outside = held_out(y, fraction, random)
+    validation, drawn = (np.repeat(np.flatnonzero(part), copies[part]) for part in (outside, ~outside))
+    return padded(words, y, validation, drawn[weighted(y[drawn], class_weight, classes)])
 
 
 def padded(x: np.ndarray, y: np.ndarray, validation: np.ndarray, drawn: np.ndarray) -> Samples:
-    """The samples ``drawn`` (indices) to train on and those for validation (bool ``[n]``), with rows of padding."""
-    rows = np.concatenate([np.flatnonzero(validation), drawn])
+    """The samples ``drawn`` to train on and those for ``validation`` (indices), with rows of padding."""
+    rows = np.concatenate([validation, drawn])
     size = room(len(rows))
     split = np.zeros(size, np.int8)
     split[: len(rows)] = TRAINS
-    split[: np.sum(validation)] = HELD_OUT
+    split[: len(validation)] = HELD_OUT
     rows = np.concatenate([rows, np.zeros(size - len(rows), rows.dtype)])
     return Samples(x[rows], y[rows].astype(np.int32), split)

@@ -5,7 +5,7 @@ Source: arXiv 2512.04189; https://scikit-learn.org/stable/developers/develop.htm
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Self
 
 import jax
@@ -14,13 +14,13 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from bep_jax.data import encode
 from bep_jax.estimators import networks
-from bep_jax.estimators.bits import fit_exactly, fit_places, usual_counts
+from bep_jax.estimators.bits import fit_places, usual_counts
 from bep_jax.estimators.networks import Networks, Settings
-from bep_jax.estimators.samples import held_out, padded, weighted
+from bep_jax.estimators.samples import classes_of_stream, repeated, split
 from bep_jax.kernels.checks import check_count
 from bep_jax.network.model import Model, conv, mlp
 
@@ -32,8 +32,8 @@ class BEPClassifier(ClassifierMixin, BaseEstimator):
 
     Features become thermometer bits, a few networks learn side by side from different starts, and they vote. What is
     left at None follows from the shapes of the data. Missing values (NaN) are allowed, features of any scale, too, but
-    text columns want a one-hot encoder in front. A sample has no weight of its own (``sample_weight``), as the rule
-    adds up integers: give it more than once, or its class a weight.
+    text columns want a one-hot encoder in front. The rule adds up integers, so weights of samples and of classes say
+    how often samples are drawn.
 
     Args:
       widths: neurons of each hidden layer.
@@ -123,12 +123,14 @@ class BEPClassifier(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Self:
         """Fits the encoder and trains the networks.
 
         Args:
           X: real numbers ``[n, F]``, or a data frame; NaN is a missing value.
           y: labels ``[n]``, integers or text.
+          sample_weight: ``[n]``, how often each sample is there; 0 leaves it out. Fractions are scaled until the least
+            is one sample, or all together three times as many.
 
         Returns:
           The estimator.
@@ -137,7 +139,7 @@ class BEPClassifier(ClassifierMixin, BaseEstimator):
           TypeError, ValueError: data or parameters out of range.
         """
         going_on = self.warm_start and hasattr(self, "networks_")
-        rows, y = self._checked(X, y, reset=not going_on)
+        rows, y, copies = self._checked(X, y, sample_weight, reset=not going_on)
         check_classification_targets(y)
         classes, labels = np.unique(y, return_inverse=True)
         if going_on and not np.array_equal(classes, self.classes_):
@@ -146,14 +148,19 @@ class BEPClassifier(ClassifierMixin, BaseEstimator):
         previous = self.networks_ if going_on else None
         self.classes_ = classes
         if not going_on:
-            self.encoder_ = self._fitted_encoder(rows)
-        validation = held_out(labels, self.validation_fraction, random)
-        drawn = np.flatnonzero(~validation)
-        drawn = drawn[weighted(labels[drawn], self.class_weight, classes)]
-        self._train(settings, padded(self.encoder_(rows), labels, validation, drawn), random, previous)
+            self.encoder_ = self._fitted_encoder(np.repeat(rows, copies, axis=0))
+        words, fraction = self.encoder_(rows), self.validation_fraction
+        samples = split(words, labels, copies, fraction, self.class_weight, classes, random)
+        self._train(networks.train, settings, samples, random, previous)
         return self
 
-    def partial_fit(self, X: npt.ArrayLike, y: npt.ArrayLike, classes: npt.ArrayLike | None = None) -> Self:
+    def partial_fit(
+        self,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        classes: npt.ArrayLike | None = None,
+        sample_weight: npt.ArrayLike | None = None,
+    ) -> Self:
         """Learns from a batch of a stream, in one pass.
 
         The first batch fits the encoder, so it should be typical of the stream. The temperature of `predict_proba` is
@@ -163,6 +170,7 @@ class BEPClassifier(ClassifierMixin, BaseEstimator):
           X: real numbers ``[n, F]``.
           y: labels ``[n]``.
           classes: all labels that the stream will have; needed in the first call.
+          sample_weight: as for `fit`.
 
         Returns:
           The estimator.
@@ -171,27 +179,16 @@ class BEPClassifier(ClassifierMixin, BaseEstimator):
           TypeError, ValueError: as `fit`; a label that is not among ``classes``.
         """
         first = not hasattr(self, "networks_")
-        rows, y = self._checked(X, y, reset=first)
+        rows, y, copies = self._checked(X, y, sample_weight, reset=first)
         check_classification_targets(y)
-        if first and classes is None:
-            raise ValueError("partial_fit: the first call wants classes, all labels that the stream will have.")
-        known = self.classes_ if classes is None else np.unique(classes)
-        if not first and not np.array_equal(known, self.classes_):
-            raise ValueError(f"partial_fit: the first call named the classes {self.classes_}, this one {known}.")
-        if unknown := sorted(set(np.unique(y).tolist()) - set(known.tolist())):
-            raise ValueError(f"partial_fit: labels {unknown} are not among the classes {known.tolist()}.")
+        known = classes_of_stream(None if first else self.classes_, classes, y)
         settings, random = Settings.of(self), check_random_state(self.random_state)
         self.classes_, labels = known, np.searchsorted(known, y)
         if first:
-            self.encoder_ = self._fitted_encoder(rows)
-        previous, words = (None if first else self.networks_), self.encoder_(rows)
-        drawn = weighted(labels, self.class_weight, known)
-        samples = padded(words, labels, np.zeros(len(labels), bool), drawn)
-        unseen = None if previous is None else networks.fit_temperature(previous.scores(words), labels)
-        self._train(settings, samples, random, previous, epochs=1)
-        if previous is not None and self.networks_ is not None and unseen is not None:
-            # Half the way from that of the batches before.
-            self.networks_ = self.networks_.at_temperature(float(np.sqrt(unseen * previous.temperature)))
+            self.encoder_ = self._fitted_encoder(np.repeat(rows, copies, axis=0))
+        previous = None if first else self.networks_
+        samples = split(self.encoder_(rows), labels, copies, 0.0, self.class_weight, known, random)
+        self._train(networks.train_on, settings, samples, random, previous)
         return self
 
     def decision_function(self, X: npt.ArrayLike) -> np.ndarray:
@@ -217,8 +214,12 @@ class BEPClassifier(ClassifierMixin, BaseEstimator):
         tags.input_tags.allow_nan = True
         return tags
 
-    def _checked(self, X: Any, y: Any, reset: bool) -> tuple[np.ndarray, np.ndarray]:
-        return validate_data(self, X, y, reset=reset, ensure_all_finite="allow-nan")
+    def _checked(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Samples of a positive weight, their labels, and how often each is there."""
+        X, y = validate_data(self, X, y, reset=reset, ensure_all_finite="allow-nan")
+        weight = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        copies = repeated(weight, len(y))
+        return X[copies > 0], y[copies > 0], copies[copies > 0]
 
     def _fitted_encoder(self, X: np.ndarray) -> encode.Encoder:
         num_bits = None if self.bits is None else check_count(self.bits, "bits", "BEPClassifier")
@@ -228,7 +229,7 @@ class BEPClassifier(ClassifierMixin, BaseEstimator):
                 raise ValueError(f"image_shape={self.image_shape} does not fit samples of {X.shape[1]} features.")
             num_bits = num_bits or max(1, min(_IMAGE_BITS, _MOST_IMAGE_BITS // X.shape[1]))
             return fit_places(X.reshape(len(X), -1, channels), num_bits)
-        return fit_exactly(X, usual_counts(X.shape[1]) if num_bits is None else np.full(X.shape[1], num_bits))
+        return encode.fit_exactly(X, usual_counts(X.shape[1]) if num_bits is None else np.full(X.shape[1], num_bits))
 
     def _image(self) -> tuple[tuple[int, ...], int]:
         """Rows and columns, and the values of a pixel."""
@@ -247,11 +248,11 @@ class BEPClassifier(ClassifierMixin, BaseEstimator):
             )
         return mlp(num_inputs=self.encoder_.num_bits, widths=tuple(self.widths), num_classes=len(self.classes_))
 
-    def _train(self, settings, samples, random, previous: Networks | None, epochs: int | None = None) -> None:
+    def _train(self, train: Callable[..., Networks], settings, samples, random, previous: Networks | None) -> None:
         self.networks_, self.n_iter_ = None, 0
         if len(self.classes_) > 1:
             key = jax.random.key(random.randint(2**31 - 1))
-            self.networks_ = networks.train(settings, self._model(), samples, key, previous, epochs)
+            self.networks_ = train(settings, self._model(), samples, key, previous)
             self.n_iter_ = self.networks_.history["train_accuracy"].shape[1]
 
     def _scores(self, X) -> np.ndarray:

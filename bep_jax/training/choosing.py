@@ -42,6 +42,7 @@ def choose(
     key: jax.Array,
     class_weight: Literal["balanced"] | None = None,
     progress: bool = False,
+    mesh: jax.sharding.Mesh | Literal["auto"] | None = None,
 ) -> Choice:
     """Trains each network that there is and names the best, the first on ties.
 
@@ -55,6 +56,7 @@ def choose(
       key: of everything random.
       class_weight: as for `bep_jax.fit`.
       progress: whether to show progress bars.
+      mesh: as for `bep_jax.fit`.
 
     Raises:
       KeyboardInterrupt: it was stopped.
@@ -80,6 +82,7 @@ def choose(
             scale=trial.scale,
             class_weight=class_weight,
             progress=progress,
+            mesh=mesh,
         )
         if result.interrupted or not result.history:
             raise KeyboardInterrupt

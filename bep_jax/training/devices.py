@@ -35,7 +35,7 @@ class Placement:
     """Where things lie: on a mesh, or on one device if there is none. Made by `placement`."""
 
     mesh: Mesh | None = None
-    threads: int = 1  # on one device
+    threads: int | None = None  # on one device: that many call a program of one seed each; None for one of all seeds
 
     @property
     def batch_axis(self) -> str | None:
@@ -74,7 +74,7 @@ class Placement:
                 check_vma=False,
             )
         program: Any = jax.jit(mapped, donate_argnums=donate, compiler_options=compiler_options(once=once))
-        return program if once or self.threads == 1 else _Threaded(program, in_axes, self.threads)
+        return program if once or self.threads is None else _Threaded(program, in_axes, self.threads)
 
     def context(self) -> contextlib.AbstractContextManager:
         """In which programs run: within `jax.set_mesh` of a caller, whose axes may be explicit, our own mesh is set."""
@@ -102,7 +102,7 @@ class _Threaded:
         if kinds not in self._compiled:  # once, not by every thread
             self._compiled[kinds] = self._program.lower(*pieces[0]).compile()
         run = self._compiled[kinds]
-        pool = ThreadPoolExecutor(self._threads)
+        pool = ThreadPoolExecutor(min(self._threads, number))
         try:
             return _join(list(pool.map(lambda piece: jax.block_until_ready(run(*piece)), pieces)))
         finally:  # an interrupt does not wait
@@ -169,14 +169,16 @@ def placement(mesh: Mesh | Literal["auto"] | None, num_seeds: int) -> Placement:
 
 
 def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores that this process may use: no more than OMP_NUM_THREADS, which joblib sets for each of its processes."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    stated = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, min(cores, int(stated))) if stated.isdecimal() else cores
 
 
 def _chosen(num_seeds: int) -> Placement:
     """Threads on a CPU; elsewhere a mesh over seeds, as many devices as divide them."""
     if jax.default_backend() == "cpu":
-        return Placement(threads=min(num_seeds, usable_cores()))
+        return Placement(threads=usable_cores())
     devices = jax.local_devices()
     parts = max(n for n in range(1, len(devices) + 1) if num_seeds % n == 0)
     return Placement(Mesh(np.array(devices[:parts]), (SEEDS,))) if parts > 1 else ONE_DEVICE

@@ -61,10 +61,28 @@ def test_cross_validation_and_networks():
         small(network="deep").fit(x, y)
 
 
+def test_goes_on_learning():
+    (x, y), (test_x, test_y) = waves(60, unequal=True), waves(30, unequal=True, seed=1)
+    stream = small()
+    with pytest.raises(ValueError, match="first call wants classes"):
+        stream.partial_fit(x, y)
+    for i in range(12):
+        stream.partial_fit(x[i % 4 :: 4], y[i % 4 :: 4], classes=y[:3] if i == 0 else None)
+    assert stream.score(test_x, test_y) > 0.7 and stream.predict_proba(test_x).shape == (30, 3)
+    with pytest.raises(ValueError, match=r"labels \['new'\] are not among the classes"):
+        stream.partial_fit(x[:2], ["new", "slow"])
+    warm = small(epochs=2, warm_start=True).fit(x, y)
+    encoder = warm.encoder_
+    assert warm.fit(x, y).encoder_ is encoder and int(warm.networks_.state.epoch[0]) == 4
+    with pytest.raises(ValueError, match="warm_start wants the classes of the last fit"):
+        warm.fit(x, np.where(y == "slow", "slower", y))
+    assert int(warm.set_params(warm_start=False).fit(x, y).networks_.state.epoch[0]) == 2
+
+
 def test_recurrent_networks_read_the_same_bits():
     x, y = waves(20, unequal=False)
     classifier = small(network="recurrent", epochs=1, n_networks=1, bits=5).fit(x, y)
     words = classifier.encoder_(np.swapaxes(x, 1, 2).reshape(20, -1))
-    steps = bep.bits.unpack(classifier._read_by("recurrent", words), num_bits=10)
+    steps = bep.bits.unpack(classifier._steps_of(words), num_bits=10)
     assert steps.shape == (20, 20, 10)
     np.testing.assert_array_equal(np.reshape(steps, (20, -1)), bep.bits.unpack(words, num_bits=200))

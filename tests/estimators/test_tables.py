@@ -19,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 import bep_jax as bep
+from bep_jax.data import encode
 from bep_jax.estimators import BEPClassifier, bits, networks, samples
 from bep_jax.training import loop
 
@@ -62,7 +63,8 @@ def test_cross_validation_compiles_once():
     assert compiled, "the event has another name now: the test shows nothing"
     compiled.clear()
     assert len(cross_val_score(small(epochs=1), x, y, cv=5)) == 5
-    GridSearchCV(small(epochs=1), {"margin": [0.3, 0.9], "gate": [0.02, 0.1]}, cv=2, refit=False).fit(x, y)
+    grid = {"margin": [0.3, 0.9], "gate": [0.02, 0.1], "scale": [64, 70.0]}
+    GridSearchCV(small(epochs=1), grid, cv=2, refit=False).fit(x, y)
     assert not compiled
 
 
@@ -117,8 +119,6 @@ def test_what_data_may_be(fitted):
         small().fit(np.where(X > 100, np.inf, X), Y)
     with pytest.raises(ValueError, match="continuous"):
         small().fit(X, X[:, 0])
-    with pytest.raises(TypeError, match="sample_weight"):
-        small().fit(X, Y, sample_weight=np.ones(len(Y)))
     with pytest.raises(NotFittedError):
         small().predict(X)
     wrong = {"n_networks": 0, "epochs": 1.5, "margin": 2.0, "validation_fraction": 1.0, "widths": 35}
@@ -182,6 +182,23 @@ def test_class_weight_draws_a_class_more_often():
     assert recalls[1] > recalls[0], recalls
 
 
+def test_sample_weight_is_how_often_a_sample_is_there(fitted):
+    """The same networks as from data that repeat samples, in any order; fractions are scaled."""
+    rng = np.random.default_rng(0)
+    weight = rng.integers(0, 3, len(Y[::2]))
+    order = rng.permutation(np.repeat(np.arange(len(weight)), weight))
+    one = small().fit(X[::2], NAMES[Y[::2]], sample_weight=weight)
+    two = small().fit(X[::2][order], NAMES[Y[::2]][order])
+    np.testing.assert_array_equal(one.predict_proba(X), two.predict_proba(X))
+    same = small().fit(X[::2], NAMES[Y[::2]], sample_weight=np.full(len(weight), 0.3))
+    np.testing.assert_array_equal(same.predict_proba(X), fitted.predict_proba(X))
+    stream = small().partial_fit(X, Y, classes=[0, 1, 2], sample_weight=np.where(Y == 0, 0, 2.5))
+    without = small().partial_fit(X[Y > 0], Y[Y > 0], classes=[0, 1, 2])
+    np.testing.assert_array_equal(stream.decision_function(X), without.decision_function(X))
+    with pytest.raises(ValueError, match="positive for one sample"):
+        samples.repeated(np.zeros(3), 3)
+
+
 def test_probabilities_are_calibrated():
     """One temperature, of held-out samples: the likeliest among others."""
     rng = np.random.default_rng(0)
@@ -233,7 +250,7 @@ def test_images_are_read_by_convolutions():
 
 def test_padding_and_sizes():
     counts = bits.usual_counts(13)
-    few, many = (bits.fit_exactly(X[:size], counts) for size in (20, 178))
+    few, many = (encode.fit_exactly(X[:size], counts) for size in (20, 178))
     assert few.num_bits == many.num_bits == counts.sum() == 256
     assert samples.room(1) == 128 and samples.room(129) == 256
     assert samples.held_out(np.repeat([0, 1, 2], [3, 4, 50]), 0.1, np.random.RandomState(0)).sum() == 6

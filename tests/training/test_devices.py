@@ -162,6 +162,15 @@ def test_threads_give_the_bits_of_one_program(monkeypatch):
     _assert_same(spread.arrays(spread.fit(spread.MODELS["mlp"], "auto")), _on_one_device("mlp"))
 
 
+def test_cores_are_no_more_than_others_leave(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert devices.usable_cores() == 1
+    monkeypatch.setenv("OMP_NUM_THREADS", "100000")
+    most = devices.usable_cores()
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert devices.usable_cores() == most >= 1
+
+
 def test_a_mesh_that_is_set_is_read_with_explicit_axes_too():
     want = _on_one_device("mlp")
     with jax.set_mesh(jax.make_mesh((4,), ("seeds",), (AxisType.Explicit,))):
