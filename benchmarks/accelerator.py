@@ -103,7 +103,7 @@ def networks(quick: bool) -> list[Problem]:
     """Those whose digests are kept; the small ones take a second on a CPU."""
     small = [
         programs.mlp(5, widths=(15, 33), num_inputs=40, group_size=3, steps=STEPS),
-        programs.rnn(5, width=15, num_inputs=4, time_steps=3, group_size=5, steps=STEPS),
+        programs.tiny_rnn(steps=STEPS),
     ]
     large = [
         programs.mlp(100, steps=STEPS),
@@ -120,7 +120,7 @@ def _rows(options, clock) -> Iterator[tuple[str, Callable[[], dict]]]:
         yield f"bits {problem.name}", functools.partial(_bits, problem, known)
     if options.quick:
         sizes, widths, seeds, rest = [(5, 33, 40)], [], (2,), []
-        tiny = programs.mlp(5, widths=(15, 15), num_inputs=40, group_size=5, steps=2)
+        tiny = programs.tiny_mlp()
         steps = [(tiny, None)]
     else:
         sizes, widths, seeds = [(256, n, n) for n in WIDTHS], WIDTHS, SEEDS

@@ -57,8 +57,8 @@ def run(options, clock: timing.Clock) -> Report:
     )
     if options.quick:
         problems = [
-            programs.mlp(5, widths=(15, 15), num_inputs=40, group_size=5, steps=2),
-            programs.rnn(5, width=15, num_inputs=4, time_steps=3, group_size=5, steps=2),
+            programs.tiny_mlp(),
+            programs.tiny_rnn(),
         ]
     else:
         problems = [programs.mlp(100), programs.mlp(256), programs.rnn(100)]

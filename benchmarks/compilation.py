@@ -40,8 +40,8 @@ def run(options, clock: timing.Clock) -> Report:
         COLUMNS,
     )
     if options.quick:
-        mlp = programs.mlp(5, widths=(15, 15), num_inputs=40, group_size=5, steps=2)
-        rnn = programs.rnn(5, width=15, num_inputs=4, time_steps=3, group_size=5, steps=2)
+        mlp = programs.tiny_mlp()
+        rnn = programs.tiny_rnn()
     else:
         mlp, rnn = programs.mlp(100), programs.rnn(100)
     compiler_options = next(iter(timing.compiler_options().values()))

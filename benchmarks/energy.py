@@ -91,10 +91,7 @@ def run(options, clock: timing.Clock) -> Report:
         ),
         COLUMNS,
     )
-    if options.quick:
-        problems = [programs.mlp(5, widths=(15, 15), num_inputs=40, group_size=5)]
-    else:
-        problems = [programs.mlp(100), programs.mlp(1), programs.rnn(100)]
+    problems = [programs.tiny_mlp()] if options.quick else [programs.mlp(100), programs.mlp(1), programs.rnn(100)]
     for problem in problems:
         _add(report, options, "training", problem, _TRAINING)
     for problem in problems:

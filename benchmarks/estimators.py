@@ -1,8 +1,12 @@
 """`bep_jax.estimators` with no settings beside a random forest, and beside aeon's MiniRocket on series.
 
 Tables: three stratified folds. Series: the archive's split, from $BEP_JAX_DATA. Nothing is tuned.
+
+Every row is a line of ``estimators.jsonl`` as soon as it is there: a run that was stopped goes on, and one that is to
+begin anew wants that file removed.
 """
 
+import pathlib
 import time
 from collections.abc import Callable
 
@@ -17,6 +21,7 @@ from benchmarks import timing
 from benchmarks.report import Column, Report
 from bep_jax.data.series import load_problem
 from bep_jax.estimators import BEPClassifier
+from bep_jax.reproduce.results import Results, complete
 
 COLUMNS = (
     Column("name", "data"),
@@ -32,6 +37,7 @@ COLUMNS = (
     Column("bep_seconds", "BEP, seconds of CPU", 1),
     Column("forest_seconds", "forest, seconds", 1),
 )
+_KEYS = tuple(column.key for column in COLUMNS[1:])
 PROBLEMS = ("ItalyPowerDemand", "GunPointAgeSpan", "ERing")
 
 
@@ -49,6 +55,12 @@ def run(options, clock: timing.Clock) -> Report:
         COLUMNS,
     )
     small = {"widths": (15,), "epochs": 2, "n_networks": 1} if options.quick else {}
+    results = Results(pathlib.Path(options.out) / "estimators.jsonl")
+
+    def add(name: str, measure: Callable[[], dict]) -> None:
+        (record,) = complete(results, {"estimator": small}, [{"problem": name}], lambda _: [measure()])
+        report.add({"name": name, **{key: record[key] for key in (*_KEYS, "tried") if key in record}})
+
     tables: dict[str, Callable] = {
         "wine": lambda: load_wine(return_X_y=True),
         "breast cancer": lambda: load_breast_cancer(return_X_y=True),
@@ -57,10 +69,10 @@ def run(options, clock: timing.Clock) -> Report:
     }
     for name, load in tables.items():
         if options.only in name and not (options.quick and name != "wine"):
-            report.add(_table(name, *load(), small))
+            add(name, lambda load=load: _table(*load(), small))
     for name in PROBLEMS:
         if options.only in name and not options.quick:
-            report.add(_series(name))
+            add(name, lambda name=name: _series(name))
     return report
 
 
@@ -86,9 +98,9 @@ def calibration_error(probabilities: np.ndarray, right: np.ndarray) -> float:
     return float(sum(len(b) * abs(confidence[b].mean() - right[b].mean()) for b in bins if len(b)) / len(right))
 
 
-def _table(name: str, x: np.ndarray, y: np.ndarray, small: dict) -> dict:
+def _table(x: np.ndarray, y: np.ndarray, small: dict) -> dict:
     folds = StratifiedKFold(3, shuffle=True, random_state=0)
-    row = {"name": name, "samples": len(y)}
+    row = {"samples": len(y)}
     found: dict[str, BaseEstimator] = {
         "bep": BEPClassifier(random_state=0, **small),
         "forest": RandomForestClassifier(random_state=0),
@@ -108,7 +120,7 @@ def _series(name: str) -> dict:
     problem = load_problem(f"ucr/{name}", None)
     train, test = (np.stack([one.T for one in part]) for part in (problem.train, problem.test))
     flat, flat_test = (part.reshape(len(part), -1) for part in (train, test))
-    row = {"name": name, "samples": len(problem.train_y)}
+    row = {"samples": len(problem.train_y)}
     begun = time.process_time()
     bep = BEPTimeSeriesClassifier(random_state=0).fit(train, problem.train_y)
     row |= _scores("bep", bep.predict_proba(test), bep.classes_, problem.test_y)

@@ -69,10 +69,7 @@ def run(options, clock: timing.Clock) -> Report:
     batches = (1, 3) if options.quick else BATCHES
     for batch in batches:
         if options.quick:
-            problems = [
-                programs.mlp(batch, widths=(15, 15), num_inputs=40, steps=1),
-                programs.rnn(batch, width=15, num_inputs=4, time_steps=3, steps=1),
-            ]
+            problems = [programs.tiny_mlp(batch, steps=1), programs.tiny_rnn(batch, steps=1)]
         else:
             problems = [programs.mlp(batch, steps=1), programs.rnn(batch, steps=1)]
         for problem in problems:

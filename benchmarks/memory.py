@@ -55,7 +55,7 @@ def run(options, clock: timing.Clock) -> Report:
         ),
         COLUMNS,
     )
-    tiny = programs.mlp(5, widths=(15, 15), num_inputs=40, group_size=5, steps=2)
+    tiny = programs.tiny_mlp()
     for problem in [tiny] if options.quick else [*problems(), tiny]:
         if options.only in problem.name:
             for row in measure(problem, clock.repetitions, options.quick):

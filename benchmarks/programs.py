@@ -59,6 +59,16 @@ def rnn(batch: int, width=525, num_inputs=28, time_steps=28, group_size=105, ste
     return Problem(name, model, batch, time_steps, group_size, steps)
 
 
+def tiny_mlp(batch: int = 5, steps: int = 2) -> Problem:
+    """What a quick run takes for `mlp`."""
+    return mlp(batch, widths=(15, 15), num_inputs=40, group_size=5, steps=steps)
+
+
+def tiny_rnn(batch: int = 5, steps: int = 2) -> Problem:
+    """What a quick run takes for `rnn`."""
+    return rnn(batch, width=15, num_inputs=4, time_steps=3, group_size=5, steps=steps)
+
+
 def conv(batch: int, channels=64, pixel_bits=1, widths=(525, 525), group_size=75, steps=4) -> Problem:
     """A convolution under two dense layers, on images of 28 × 28 pixels."""
     filters = ((channels, 7, 3),)
@@ -150,6 +160,22 @@ def compiled(program: Program, problem: Problem, seeds: int | None, options: dic
                 return lax.map(lambda one: program.function(one, data), state)
 
     return jax.jit(function, donate_argnums=0, compiler_options=options), jax.jit(init)(key), data
+
+
+def plain_loop(problem: Problem) -> Case:
+    """A user's own loop in Python: one call of `bep.step` under `bep.jit` a mini-batch of NumPy arrays."""
+    model, (xs, ys) = problem.model, problem.data()
+    batches = [(np.asarray(x), np.asarray(y)) for x, y in zip(xs, ys, strict=True)]
+    params, opt_state, limits = binary(problem).init(jax.random.key(0))
+    step = bep.jit(bep.step, donate_argnums=(2, 3))
+
+    def run():
+        nonlocal params, opt_state
+        for x, y in batches:
+            params, opt_state, stats = step(model, limits, params, opt_state, x, y)
+        return params, opt_state, stats
+
+    return Case(run, problem.steps)
 
 
 def case(

@@ -43,7 +43,7 @@ def run(options, clock: timing.Clock) -> Report:
         ),
         COLUMNS,
     )
-    tiny = programs.mlp(5, widths=(15, 15), num_inputs=40, group_size=5, steps=2)
+    tiny = programs.tiny_mlp()
     for problem in [tiny] if options.quick else memory.problems():
         if options.only in problem.name:
             for row in _rows(clock, problem):

@@ -74,7 +74,8 @@ def test_subcommand_writes_its_report(benchmarks, command, tmp_path):
     assert len({line.count("|") for line in rows}) == 1
     assert "Quick run" in text and f"python -m benchmarks {command}" in text
     drawn = [f"{command}.png"] if command in ("products", "step", "profile", "scaling", "energy") else []
-    assert sorted(p.name for p in tmp_path.iterdir()) == [f"{command}.json", f"{command}.md", *drawn]
+    lines = [f"{command}.jsonl"] if command == "estimators" else []
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([f"{command}.json", f"{command}.md", *drawn, *lines])
 
 
 def test_the_accelerator_script_finds_equal_bits_with_jax_optax_and_numpy_alone(tmp_path):
@@ -117,7 +118,7 @@ def test_peers_train_what_is_missing_and_answer_every_question(benchmarks, tmp_p
 
 def test_profile_finds_the_kernels_of_the_step(benchmarks):
     programs, breakdown = benchmarks("programs"), benchmarks("breakdown")
-    problem = programs.rnn(5, width=15, num_inputs=4, time_steps=3, group_size=5, steps=2)
+    problem = programs.tiny_rnn()
     kernels = breakdown.kernels(problem)
     calls = {}
     for kernel in kernels:
@@ -138,7 +139,7 @@ def test_the_products_of_a_step_are_counted(benchmarks):
         ("outer", 5, 15, 40): 1,
         ("outer", 5, 35, 15): 1,
     }
-    rnn = steps.step_products(programs.rnn(5, width=15, num_inputs=4, time_steps=3, group_size=5, steps=2))
+    rnn = steps.step_products(programs.tiny_rnn())
     assert rnn["forward", 5, 15, 19] == 3 and rnn["backward", 5, 15, 15] == 3
     assert rnn["outer", 15, 15, 4] == 1 and rnn["outer", 15, 15, 15] == 1 and rnn["outer", 5, 15, 15] == 1
 
