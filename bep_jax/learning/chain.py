@@ -310,8 +310,8 @@ def _targets(scores: jax.Array, classifier: jax.Array, y: jax.Array, margin: jax
     own_class = jnp.arange(num_classes, dtype=jnp.int32)[:, None] == y[None, :]
     own = jnp.sum(jnp.where(own_class, scores, 0), axis=0, dtype=jnp.int32)
     rival = jnp.max(jnp.where(own_class, _NEVER, scores), axis=0)
-    known = (y >= 0) & (y < num_classes)
-    return known & (own - rival < margin), classifier[jnp.clip(y, 0, num_classes - 1)].T
+    known, label = (y >= 0) & (y < num_classes), jnp.clip(y, 0, num_classes - 1)
+    return known & (own - rival < (margin[label] if margin.ndim else margin)), classifier[label].T
 
 
 def check_model(who: str, model: Model) -> None:

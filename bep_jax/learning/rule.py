@@ -86,7 +86,7 @@ class Rule:
 class Limits(NamedTuple):
     """The integers that a rule means for a model; made by `thresholds`."""
 
-    margin: jax.Array  # int32 []; a sample is active while its margin is below
+    margin: jax.Array  # int32 [], or [C], one a class; a sample is active while its margin is below
     gate: jax.Array  # int32 [L]; a neuron is open while |z| is at most
     group_size: jax.Array  # int32 [L]
     band: jax.Array  # int32 [L]; where a layer learns by band, a neuron does while |z| is below

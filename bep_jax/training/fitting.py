@@ -33,7 +33,7 @@ from bep_jax.training.beginning import beginning
 from bep_jax.training.devices import placement
 from bep_jax.training.learner import TrainState, first_state
 from bep_jax.training.loop import Report, Result
-from bep_jax.training.samples import check_numbers, cut_batch
+from bep_jax.training.samples import TRAINS, check_numbers, cut_batch
 
 _MOVES = 0x6D6F7665  # apart from what else is drawn from the same key
 
@@ -97,8 +97,9 @@ def fit(
       stop_after: end the run when no seed has found a better epoch for so many; None for never. A seed's best epoch is
         the one that it would have had alone. ``best_params`` go with it, or ``keep="best"``.
       class_weight: "balanced" for classes of unequal size: every epoch has as many samples as without, and of each
-        class as many, rare ones several times; the best epoch, patience and ``stop_after`` then go by the mean of the
-        classes' recalls (``validation_balanced_accuracy``).
+        class as many, rare ones several times; the margin of a class k times as frequent as the rarest is a k-th, at
+        least 1; the best epoch, patience and ``stop_after`` then go by the mean of the classes' recalls
+        (``validation_balanced_accuracy``).
       shift: move training images, or series, at random by at most so many pixels (time steps) along each axis, anew
         for every sample of every step; what comes in is -1.
       mirror: mirror half of the training images, likewise, along their last axis.
@@ -150,7 +151,7 @@ def fit(
         return loop.train(
             learner,
             # By way of the host: arrays belong to the mesh that was set when they were made.
-            loop.per_seed(to_host(limits), limits.margin.ndim == 1, len(seeds)),
+            _by_class(loop.per_seed(to_host(limits), limits.margin.ndim == 1, len(seeds)), model, data, class_weight),
             data,
             epochs=epochs,
             batch_size=batch_size,
@@ -170,6 +171,26 @@ def fit(
             signs=visible_signs,
             begin=begin,
         )
+
+
+def _by_class(limits: Limits, model: Model, data: Any, class_weight: str | None) -> Limits:
+    """Limits ``[S]`` with a margin a class: the rarest keeps the rule's, one k times as frequent has a k-th of it.
+
+    Samples of a rare class that come again and again are soon right, and new ones are still taken for what lies around
+    them. Where frequent classes stop learning near the border, it moves away from the rare ones.
+    """
+    y = getattr(data, "train_y", None)
+    if class_weight != "balanced" or y is None:
+        return limits
+    split = getattr(data, "train_split", None)
+    rows = np.atleast_2d(np.asarray(y) if split is None else np.asarray(y)[np.asarray(split) == TRAINS])
+    if not np.issubdtype(rows.dtype, np.integer) or rows.size == 0 or rows.min() < 0:
+        return limits  # the check of the data says so
+    counts = np.stack([np.bincount(row, minlength=model.num_classes) for row in rows]).astype(np.float64)
+    least = np.min(counts, axis=1, keepdims=True, where=counts > 0, initial=np.inf)
+    share = (least / np.maximum(counts, least))[:, : model.num_classes]
+    margin = np.round(np.asarray(limits.margin)[:, None] * share)
+    return limits._replace(margin=jnp.asarray(np.maximum(margin, 1), jnp.int32))
 
 
 def _moves(model: Model, data: Any, shift: int, mirror: bool) -> Moves | None:

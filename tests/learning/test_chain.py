@@ -106,6 +106,16 @@ def test_small_label_types_with_more_classes_than_they_hold():
     cases.assert_trees_equal(narrow, bep.updates(model, bep.Rule(group_size=1), params, x, jnp.array([0, 255])))
 
 
+def test_margins_by_class_are_those_of_its_samples():
+    case = ODD
+    params, (batch,) = cases.draw_params(case), cases.draw_batches(case, 1, seed=3)
+    limits, margins = bep.thresholds(case.model, case.rule), np.arange(1, case.model.num_classes + 1, dtype=np.int32)
+    updates = jax.jit(lambda margin, where: bep.updates(case.model, limits._replace(margin=margin), params, *xy, where))
+    xy = batch.x, jnp.asarray(batch.y, jnp.int32)
+    alone = [updates(jnp.int32(margin), batch.where & (xy[1] == label)) for label, margin in enumerate(margins)]
+    cases.assert_trees_equal(updates(jnp.asarray(margins), batch.where), functools.reduce(_add, alone))
+
+
 def test_the_margin_is_compared_with_the_best_rival():
     # One neuron that is +1 for every input; three classes that want +1, +1 and -1.
     model = bep.mlp(num_inputs=1, widths=(1,), num_classes=3)

@@ -1,11 +1,15 @@
 """The best epoch, stopping, and balanced epochs."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from training.test_fitting import MLP, assert_same_row, make_data, run
 
+import bep_jax as bep
+from bep_jax.training import fitting
 from bep_jax.training.learner import Counts, _balanced
 from bep_jax.training.watch import Watch, score
 
@@ -89,6 +93,14 @@ def test_rare_classes_are_learned():
     assert result.test_accuracy.mean() > 0.75, result.test_accuracy
     best = history["validation_balanced_accuracy"].argmax(axis=1)
     np.testing.assert_array_equal(result.best_epoch, 1 + best)
+
+
+def test_margins_of_frequent_classes_are_smaller():
+    limits = jax.tree.map(lambda a: a[None], bep.thresholds(MLP, bep.Rule(margin=1.0)))
+    y, split = np.repeat([0, 2, 0], [36, 4, 9]), np.repeat([1, 0], [40, 9]).astype(np.int8)
+    by_class = fitting._by_class(limits, MLP, SimpleNamespace(train_y=y, train_split=split), "balanced")
+    np.testing.assert_array_equal(by_class.margin, [[3, 30, 30]])
+    assert fitting._by_class(limits, MLP, SimpleNamespace(train_y=y), None) is limits
 
 
 @pytest.mark.parametrize(
