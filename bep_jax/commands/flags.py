@@ -103,7 +103,10 @@ class RuleFlags:
     """r in (0, 1]: a sample learns while its margin is below r times the width of the last layer."""
     gate: Annotated[
         float | None,
-        arg(metavar="NU", help_behavior_hint="(default: 1 / √K for K inputs, a recurrent cell 2 / √K)"),
+        arg(
+            metavar="NU",
+            help_behavior_hint="(default: 1 / √K for K inputs, deep networks up to 2; a recurrent cell 2 / √K)",
+        ),
     ] = None
     """ν, at least 0: a neuron passes errors down while its |sum| is at most ν times its number of inputs."""
     group_size: Annotated[

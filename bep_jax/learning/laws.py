@@ -1,15 +1,16 @@
 """Settings that follow from shapes: the initial scale, the gate, the group size.
 
 A hidden layer learns features only if its first steps do not flip most of its weights, so the scale of the start grows
-with the number of updates that a step adds up: samples times tied positions. About half of the neurons should pass an
-error down, whatever the fan-in, and one neuron in each of a few groups should learn. What a layer's factors are, the
-layer says.
+with the number of updates that a step adds up: samples times tied positions. Through all gates together about two
+thirds of an error should come, whatever fan-in and depth, and one neuron in each of a few groups should learn. What a
+layer's factors are, the layer says.
 
 Axis letters: K fan-in, N neurons, B batch, M tied positions, T time steps.
 Source: measured; the page "Choosing settings" of the documentation has the figures.
 """
 
 import math
+from statistics import NormalDist
 
 from bep_jax.kernels.checks import check_count
 from bep_jax.network.layers.layer import Layer
@@ -54,15 +55,35 @@ def initial_scale(model: Model, batch_size: int, num_steps: int | None = None) -
     return tuple(min(max(_UPDATES * batch_size * layer.positions(num_steps), least), _MOST) for layer in model.layers)
 
 
-def usual_gate(layer: Layer) -> int:
-    """The gate threshold on \\|z\\|, floor(c √K) with c the layer's ``usual_gate``: ν = 1 / √K, 2 / √K recurrent.
+def gate_factors(model: Model) -> tuple[float, ...]:
+    """c of each layer's usual gate, \\|z\\| <= c √K: its ``usual_gate``, wider in deep networks.
+
+    Errors pass one gate fewer than there are dense layers, each with the share of its neurons that are open. Two layers
+    have 1 √K, open for 68 % of sums; with more, each is as wide as lets as many through all of them together.
 
     Example:
-      >>> from bep_jax.network.layers.dense import Dense
-      >>> usual_gate(Dense(784, 525))
-      28
+      >>> from bep_jax.network.model import mlp
+      >>> models = [mlp(num_inputs=784, widths=(255,) * depth, num_classes=10) for depth in (2, 3, 5, 10)]
+      >>> [round(gate_factors(model)[0], 2) for model in models]
+      [1.0, 1.36, 1.69, 2.04]
     """
-    return math.floor(layer.usual_gate * math.sqrt(layer.gate_fan_in) + 1e-9)
+    depth = sum(layer.learns != "band" for layer in model.layers)
+    normal = NormalDist()
+    share = (2 * normal.cdf(1.0) - 1) ** (1 / max(1, depth - 1))
+    reach = normal.inv_cdf((1 + share) / 2)
+    return tuple(layer.usual_gate * (reach if depth > 2 else 1.0) for layer in model.layers)
+
+
+def usual_gates(model: Model) -> tuple[int, ...]:
+    """The gate thresholds on \\|z\\|, floor(c √K) with c of `gate_factors`: in two layers ν = 1 / √K, recurrent 2 / √K.
+
+    Example:
+      >>> from bep_jax.network.model import mlp
+      >>> usual_gates(mlp(num_inputs=784, widths=(525, 525), num_classes=10))
+      (28, 22)
+    """
+    factors = zip(gate_factors(model), model.layers, strict=True)
+    return tuple(math.floor(factor * math.sqrt(layer.gate_fan_in) + 1e-9) for factor, layer in factors)
 
 
 def divisors(width: int) -> list[int]:

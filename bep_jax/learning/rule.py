@@ -19,7 +19,7 @@ import numpy as np
 from jax import export
 
 from bep_jax.kernels.isolate import tracing
-from bep_jax.learning.laws import divisors, usual_gate, usual_group_size
+from bep_jax.learning.laws import divisors, usual_gates, usual_group_size
 from bep_jax.network.model import Model
 
 # Keeps decimals such as 0.29 * 100 = 28.999999999999996 on the side of the integer that was meant.
@@ -35,7 +35,7 @@ class Rule:
     Args:
       margin: r in (0, 1]; a sample learns while its margin is below r times the last layer's width.
       gate: ν >= 0; a neuron passes its desired activation down while |z| is at most ν times its fan-in K; None for
-        1 / √K, in a recurrent cell 2 / √K.
+        1 / √K, in networks of three layers and more up to about twice that, in a recurrent cell 2 / √K.
       group_size: γ, neurons of which at most one learns per sample; one for all layers or one a layer (rnn: state,
         output). It must divide each width. None for about 0.3 √N groups, in a recurrent cell 1.4 √N.
       reinforcement: p_r in [0, 1]; how often a weight is pushed away from zero, before scaling by fan-in and error.
@@ -144,10 +144,10 @@ def thresholds(model: Model, rule: Rule) -> Limits:
                 f"divisors of {width} are {', '.join(map(str, divisors(width)))}."
             )
     most = 2**31 - 1
-    gates = [
-        usual_gate(layer) if rule.gate is None else min(math.floor(rule.gate * layer.gate_fan_in + _GUARD), most)
-        for layer in model.layers
-    ]
+    if rule.gate is None:
+        gates = usual_gates(model)
+    else:
+        gates = tuple(min(math.floor(rule.gate * layer.gate_fan_in + _GUARD), most) for layer in model.layers)
     bands = [min(math.floor(rule.band * math.sqrt(layer.gate_fan_in) + _GUARD), most) for layer in model.layers]
     base = reinforcement_base(rule, model.matrix_shapes)
     return Limits(

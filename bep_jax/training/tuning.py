@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bep_jax.data.dataset import Dataset
-from bep_jax.learning.laws import divisors, initial_scale, usual_groups
+from bep_jax.learning.laws import divisors, gate_factors, initial_scale, usual_groups
 from bep_jax.learning.rule import Rule, thresholds
 from bep_jax.network.model import Model, mlp, rnn
 from bep_jax.training.checkpoint import fingerprint
@@ -203,7 +203,7 @@ def settings(shape: Shape, candidate: Candidate, batch_size: int) -> tuple[Rule,
     if candidate.gate != 1:
         # One ν for all layers, as a rule has it: of the mean fan-in, on a scale of factors.
         fan_in = math.exp(sum(math.log(layer.gate_fan_in) for layer in layers) / len(layers))
-        gate = float(f"{candidate.gate * layers[0].usual_gate / math.sqrt(fan_in):.3g}")
+        gate = float(f"{candidate.gate * gate_factors(shape.network)[0] / math.sqrt(fan_in):.3g}")
     if candidate.groups != 1:
         group_size = tuple(
             1 if layer.learns == "band" else _divisor(layer.width, usual_groups(layer) * candidate.groups)

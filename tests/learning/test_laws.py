@@ -39,6 +39,14 @@ def test_group_size_divides_where_a_divisor_is_near():
     assert sizes == {1: 1, 2: 2, 7: 7, 31: 31, 33: 33, 101: 33, 525: 75, 1035: 115, 2070: 138}
 
 
+def test_gates_are_wider_in_deep_networks():
+    deep = bep.mlp(num_inputs=784, widths=(400,) * 10, num_classes=10)
+    assert bep.thresholds(deep, bep.Rule()).gate.tolist() == [57, *[40] * 9]
+    assert laws.gate_factors(bep.mlp(num_inputs=784, widths=(400,), num_classes=10)) == (1.0,)
+    filters = bep.conv(image_shape=(28, 28), widths=(525, 525), num_classes=10)  # learn by band, and have no gate above
+    assert laws.gate_factors(filters) == (1.0, 1.0, 1.0)
+
+
 def test_a_recurrent_cell_has_laws_of_its_own():
     model = bep.rnn(num_inputs=28, state_width=1035, output_width=1035, num_classes=10)
     limits = bep.thresholds(model, bep.Rule())

@@ -79,7 +79,7 @@ class Layer:
 
     over_time: ClassVar[bool] = False  # whether inputs have a time axis; such a layer comes first
     horizon: Any = None  # how many of the last time steps the backward pass visits; None for all
-    usual_gate: ClassVar[float] = 1.0  # ν √K where a rule names none: about half of the neurons pass errors down
+    usual_gate: ClassVar[float] = 1.0  # ν √K where a rule names none: about two thirds of the neurons are open
     usual_groups: ClassVar[float] = 0.3  # N / γ over √N where a rule names none: 3 of 105 neurons, 7 of 525
     learns: Any = "winners"  # who learns: one of ``ways``; "band" gets κ for ``signals``, others the group size
     ways: ClassVar[tuple[str, ...]] = ("winners", "band")  # "winners", one wrong neuron a group; "band", all |z| < κ
