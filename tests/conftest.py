@@ -3,8 +3,10 @@
 Warnings are errors by pyproject.toml.
 """
 
+import gc
 import importlib.util
 import os
+import tempfile
 
 # The flags and the plotting backend are read once, at import: set them before anything imports jax. Most of a test's
 # time is compilation, so programs are compiled in the quickest way, in a third of the time. What must be exact as users
@@ -14,6 +16,11 @@ os.environ["XLA_FLAGS"] = (
     f"--xla_force_host_platform_device_count=8 {os.environ.get('XLA_FLAGS', '')}"
 ).strip()
 os.environ["MPLBACKEND"] = "Agg"
+# What one worker compiled, the others and the processes that tests start read; workers inherit the name of the folder.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    PROGRAMS = tempfile.TemporaryDirectory(prefix="bep_jax-programs-", ignore_cleanup_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = PROGRAMS.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 import hypothesis
 import jax
@@ -49,11 +56,23 @@ QUICK = (
 )
 
 
+def pytest_configure(config):
+    # Of a file that another worker is still writing: the program is compiled as if it were not there.
+    config.addinivalue_line("filterwarnings", "ignore:Error (reading|writing) persistent compilation cache entry")
+
+
 def pytest_collection_modifyitems(config, items):
     for item in items:
         place = item.path.relative_to(config.rootpath / "tests").as_posix()
         if place.startswith(QUICK):
             item.add_marker(pytest.mark.quick)
+
+
+def pytest_collection_finish():
+    """Modules and tests live to the end: the collector need not look at them whenever a trace has filled memory."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def pytest_report_header():
