@@ -51,25 +51,31 @@ def test_local_rule_draws_its_own_classifiers():
     assert (np.asarray(one) != np.asarray(other)).any()
 
 
-def test_random_features_freeze_convolutions_and_train_all_dense_layers():
-    model = bep.conv(image_shape=(8, 5), filters=((7, 3, 1),), widths=(15, 30), num_classes=3)
-    rule = bep.Rule(margin=0.25, gate=0.3, group_size=(5, 6))
+@pytest.mark.parametrize(
+    ("model", "group_size", "trained"),
+    [
+        (bep.conv(image_shape=(8, 5), filters=((7, 3, 1),), widths=(15, 30), num_classes=3), (5, 6), (0, 1, 1)),
+        (RNN, 5, (0, 0, 1)),
+    ],
+    ids=["conv", "rnn"],
+)
+def test_random_features_freeze_what_is_not_the_last_layer_or_dense(model, group_size, trained):
     learner = random_features.RandomFeaturesLearner(model)
+    rule = bep.Rule(margin=0.25, gate=0.3, group_size=group_size)
     limits = bep.thresholds(random_features.trained_part(model), rule)
     params, state = learner.init(limits, *KEYS)
-    data = make_data(MLP)
+    data = make_data(RNN if model.recurrent else MLP)
     step = jax.jit(learner.step)
     new, _, _ = step(limits, params, state, data.train_x[:9], data.train_y[:9], jnp.ones(9, bool))
     changed = [bool((a != b).any()) for a, b in zip(params.hidden, new.hidden, strict=True)]
-    assert changed == [False, True, True]
+    assert changed == list(map(bool, trained))
 
 
-@pytest.mark.parametrize("model", [MLP, RNN], ids=["mlp", "rnn"])
-def test_random_features_train_the_last_layer_alone(model):
-    data = make_data(model)
-    result = random_features.fit(model, RULE, data, **OPTIONS)
-    learner = random_features.RandomFeaturesLearner(model)
-    limits = bep.thresholds(random_features.trained_part(model), RULE)
+def test_random_features_train_the_last_layer_alone():
+    data = make_data(MLP)
+    result = random_features.fit(MLP, RULE, data, **OPTIONS)
+    learner = random_features.RandomFeaturesLearner(MLP)
+    limits = bep.thresholds(random_features.trained_part(MLP), RULE)
     for row, seed in enumerate(OPTIONS["seeds"]):
         state_key, _ = jax.random.split(jax.random.fold_in(jax.random.key(0), seed))
         init_key, draw_key, _ = jax.random.split(state_key, 3)
@@ -107,12 +113,12 @@ def test_resumed_equals_uninterrupted(train, tmp_path):
 
 
 def test_baselines_learn():
-    data = make_data(MLP, num_train=200)
-    options = OPTIONS | {"epochs": 15}
+    data = make_data(MLP)  # as above: the same programs
+    options = OPTIONS | {"epochs": 40}
     for result in (
         local_rule.fit(MLP, RULE, data, **options),
         random_features.fit(MLP, RULE, data, **options),
-        qat.fit(MLP, data, learning_rate=[1e-2, 3e-3], **options),
+        qat.fit(MLP, data, batch_norm=True, learning_rate=[1e-2, 3e-3], **options),
     ):
         assert (result.test_accuracy > 0.6).all(), result.test_accuracy
 
