@@ -15,6 +15,8 @@ import bep_jax as bep
 
 # `jax.jit(..., compiler_options=OPTIMISED)` compiles as jax does by itself, which conftest's flags keep it from.
 OPTIMISED = {"xla_backend_optimization_level": 3, "xla_cpu_use_fusion_emitters": True}
+# The same program before LLVM makes machine code of it, for tests that only read it.
+FUSED = {"xla_cpu_use_fusion_emitters": True}
 
 
 class Case(NamedTuple):

@@ -126,7 +126,7 @@ def test_large_products_are_scanned(name, size, form):
 def test_passes_sum_in_place(name, shapes):
     # A pass that summed elsewhere would need a second array of sums, and a second pass to add it.
     def compiled(function):
-        return lambda *operands: jax.jit(function, compiler_options=cases.OPTIMISED).lower(*operands).compile()
+        return lambda *operands: jax.jit(function, compiler_options=cases.FUSED).lower(*operands).compile()
 
     operands = [jax.ShapeDtypeStruct(shape, "uint32" if shape else "int32") for shape in shapes]
     memory = _on_a_cpu("vectors", compiled, getattr(products, name))(*operands).memory_analysis()
