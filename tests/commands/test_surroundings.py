@@ -31,7 +31,7 @@ sys.exit(cli.main([]))
 """
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "cp437", "utf-8", "utf-16"])
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-16"])
 def test_any_encoding(encoding, tmp_path):
     command = [sys.executable, "-c", TINY, repr(sys.path)]
     found = subprocess.run(
@@ -42,7 +42,7 @@ def test_any_encoding(encoding, tmp_path):
     assert "Stra" in found.stdout.decode(encoding)
 
 
-@pytest.mark.parametrize("closed", ["2>&-", ">&-", ">&- 2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("closed", ["2>&-", ">&-", "<&- >&- 2>&-"])
 def test_closed_streams_get_nothing_into_files(closed, tmp_path):
     shell = f'"$0" -c "$1" "$2" {closed}'
     found = subprocess.run(
