@@ -52,7 +52,7 @@ def test_eight_devices_give_the_bits_of_one(name, shape, axes):
 
 
 def test_a_run_goes_on_with_other_devices(tmp_path):
-    first = spread.fit(spread.MODELS["mlp"], jax.make_mesh((4,), ("seeds",)), epochs=15, checkpoint_dir=tmp_path)
+    first = spread.fit(spread.MODELS["mlp"], jax.make_mesh((4,), ("seeds",)), epochs=6, checkpoint_dir=tmp_path)
     assert first.params.hidden[0].addressable_shards[0].data.shape[0] == 1
     result = spread.fit(spread.MODELS["mlp"], None, checkpoint_dir=tmp_path, resume=True)
     _assert_same(spread.arrays(result), _on_one_device("mlp"))
@@ -80,12 +80,11 @@ def test_two_processes_of_four_devices_give_the_bits_of_one(tmp_path):
         for process in group:
             process.kill()
     assert [process.returncode for process in group] == [0, 0], "\n".join(output)
-    want = {f"{name} {key}": value for name in spread.MODELS for key, value in _on_one_device(name).items()}
     for process in range(2):
         with np.load(tmp_path / f"{process}.npz") as saved:
             got = dict(saved)
         assert got.pop("devices").tolist() == [8, 4]
-        _assert_same(got, want)
+        _assert_same(got, _on_one_device("mlp"))
 
 
 def test_a_step_over_parts_of_a_batch_is_the_step_over_all_of_it():

@@ -39,7 +39,8 @@ def test_count_by_class_takes_any_number_of_rows():
     params = MODEL.init(jax.random.key(0))
     x = bep.bits.pack(jax.random.bernoulli(jax.random.key(1), shape=(600, 6)))
     y = jnp.argmax(bep.logits(MODEL, params, x), axis=1).astype(jnp.int32)
-    for rows in (1, 255, 256, 257, 600):
+    count = jax.jit(lambda y, index: learner.count_by_class(BinaryLearner(MODEL), params, x, y, index).right.sum())
+    for rows in (1, 256, 600):
         index = jnp.arange(rows, dtype=jnp.int32)
-        assert int(learner.count_by_class(BinaryLearner(MODEL), params, x, y, index).right.sum()) == rows
-        assert int(learner.count_by_class(BinaryLearner(MODEL), params, x, 1 - y, index).right.sum()) == 0
+        assert int(count(y, index)) == rows
+        assert int(count(1 - y, index)) == 0
