@@ -23,6 +23,7 @@ from bep_jax.data.dataset import (
 )
 from bep_jax.data.labels import index_labels, read_labels
 from bep_jax.data.tables import number
+from bep_jax.data.words import on_host
 
 _WHO = "from_arrays"
 _SERIES_BITS = 10  # of a channel
@@ -89,9 +90,8 @@ def from_arrays(
     notes: tuple[str, ...] = ()
     if is_frame(train_x) or is_frame(test_x):
         found, train_x, test_x, notes = _frames(train_x, test_x)
-    train, test = _same_steps(
-        _features(train_x, "train_x", time_axis), _features(test_x, "test_x", time_axis), window, time_axis
-    )
+    first, second = _features({"train_x": train_x, "test_x": test_x}, time_axis)
+    train, test = _same_steps(first, second, window, time_axis)
     for name, x, labels in (("train", train, train_labels), ("test", test, test_labels)):
         if len(x) != len(labels):
             raise ValueError(f"{_WHO}: {name}_x has {len(x)} samples, {name}_y {len(labels)} labels.")
@@ -141,8 +141,18 @@ def _same_steps(
     return train, test
 
 
-def _features(x: Any, name: str, time_axis: int | None) -> np.ndarray | list[np.ndarray]:
-    """``[n, F]`` as an array; series as a list of ``[T_i, F]``."""
+def _features(given: dict[str, Any], time_axis: int | None) -> list[np.ndarray | list[np.ndarray]]:
+    """Of each, ``[n, F]`` as an array; series as a list of ``[T_i, F]``."""
+    read = {name: _samples(x, name) for name, x in given.items()}
+    if time_axis is None:
+        # Series of different lengths show which axis is time: in the other part, too.
+        shown = (series for series, ragged in read.values() if ragged and isinstance(series, list))
+        time_axis = next((1 if len({one.shape[1] for one in series}) == 1 else 2 for series in shown), None)
+    return [_time_first(x, name, time_axis) if isinstance(x, list) else x for name, (x, _) in read.items()]
+
+
+def _samples(x: Any, name: str) -> tuple[np.ndarray | list[np.ndarray], bool]:
+    """``[n, F]`` as an array, or series as a list of arrays with two axes each; and whether their lengths differ."""
     ragged = False
     if not hasattr(x, "dtype"):
         if isinstance(x, str | bytes) or not isinstance(x, Sequence):
@@ -154,7 +164,7 @@ def _features(x: Any, name: str, time_axis: int | None) -> np.ndarray | list[np.
     if any(part.size == 0 for part in parts):
         raise ValueError(f"{_WHO}: {name} is empty, or holds an empty series.")
     if not ragged and parts[0].ndim == 2:
-        return parts[0]
+        return parts[0], False
     series = parts if ragged else list(parts[0])
     if any(one.ndim != 2 for one in series):
         shape = [one.shape for one in series[:4]] if ragged else parts[0].shape
@@ -162,7 +172,7 @@ def _features(x: Any, name: str, time_axis: int | None) -> np.ndarray | list[np.
             f"{_WHO}: {name} must be [n, features], or series [n, T, features] (a list of [T, features] where lengths "
             f"differ); got {shape}."
         )
-    return _time_first(series, name, time_axis, known=ragged)
+    return series, ragged
 
 
 def _shape(one: Any) -> tuple[int, ...]:
@@ -172,11 +182,9 @@ def _shape(one: Any) -> tuple[int, ...]:
         return ()
 
 
-def _time_first(series: list[np.ndarray], name: str, time_axis: int | None, known: bool) -> list[np.ndarray]:
-    """Every series as ``[T_i, F]``: by ``time_axis``, else by which of the axes has one length in all of them."""
+def _time_first(series: list[np.ndarray], name: str, time_axis: int | None) -> list[np.ndarray]:
+    """Every series as ``[T_i, F]``."""
     first, last = {one.shape[0] for one in series}, {one.shape[1] for one in series}
-    if known and time_axis is None:
-        time_axis = 1 if len(last) == 1 else 2
     if len(first if time_axis == 2 else last) > 1:
         raise ValueError(
             f"{_WHO}: {name} must hold series of as many features each; got {[one.shape for one in series[:4]]}."
@@ -192,13 +200,7 @@ def _time_first(series: list[np.ndarray], name: str, time_axis: int | None, know
 
 def _numbers(x: Any, name: str) -> np.ndarray:
     """An array of numbers; what is masked, and None among objects, becomes NaN."""
-    if isinstance(x, np.ma.MaskedArray):
-        masked = np.ma.getmaskarray(x)
-        x = np.where(masked, np.nan, x.data.astype(np.float64)) if masked.any() else x.data
-    try:
-        x = np.asarray(x)
-    except ValueError as error:  # lists of several lengths inside
-        raise ValueError(f"{_WHO}: {name} must be an array of numbers: {error}.") from error
+    x = on_host(x, f"{_WHO}: {name}")
     if x.dtype == object:
         found = [number(value) if not isinstance(value, str) else None for value in x.reshape(-1)]
         if None in found:
@@ -206,6 +208,6 @@ def _numbers(x: Any, name: str) -> np.ndarray:
             raise TypeError(f"{_WHO}: {name} must hold numbers, got {type(wrong).__name__} {str(wrong)[:40]!r}.")
         return np.array(found, np.float64).reshape(x.shape)
     kinds = (bool, jax.numpy.integer, jax.numpy.floating)
-    if not any(jax.numpy.issubdtype(x.dtype, kind) for kind in kinds):
+    if not any(jax.numpy.issubdtype(x.dtype, kind) for kind in kinds) or x.dtype.kind == "m":
         raise TypeError(f"{_WHO}: {name} must hold numbers, got {x.dtype}.")
     return x

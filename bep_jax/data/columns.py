@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bep_jax.data.tables import Table, is_missing, number, numbers
+from bep_jax.data.tables import Table, is_missing, number, numbers, without_row_numbers
 
 _MOST_VALUES = 100  # of a column of text
+_FEW = 10  # numbers that may go up one by one without a reason
 
 
 class Column(NamedTuple):
@@ -85,7 +86,8 @@ def fit_columns(table: Table, label: str | None, who: str) -> tuple[Columns, tup
     """What the columns of a training table are.
 
     Returns:
-      The `Columns`, and notes: which columns of text were left out, having too many values to be a feature each.
+      The `Columns`, and notes: which columns are text, and which of them were left out, having too many values to be a
+      feature each.
 
     Raises:
       ValueError: no such label, no column left, or one of numbers that holds text in a few places.
@@ -93,20 +95,24 @@ def fit_columns(table: Table, label: str | None, who: str) -> tuple[Columns, tup
     assert table.names is not None
     if label is not None and label not in table.names:
         raise ValueError(f"{who}: {table.source} has no column {label!r}; it has {_listed(list(table.names))}.")
-    features, notes = [], []
+    features: list[Column] = []
+    notes: list[str] = []
+    text: list[str] = []
     for name, column in zip(table.names, table.columns, strict=True):
         if name == label:
             continue
-        if numbers(column) is not None:
+        if (counted := numbers(column)) is not None:
             features.append(Column(name))
+            if len(counted) > _FEW and np.array_equal(np.diff(counted), np.ones(len(counted) - 1)):
+                notes.append(f"{table.source}: the column {name} counts the rows, and is a feature like others")
             continue
         found = [number(value) for value in column]
-        texts = [str(value).strip() for value, is_number in zip(column, found, strict=True) if is_number is None]
+        others = [str(value).strip() for value, is_number in zip(column, found, strict=True) if is_number is None]
         count = sum(value is not None and value == value for value in found)
-        if count >= len(texts):
+        if count >= len(others):
             row = found.index(None)
             raise ValueError(
-                f"{who}: {table.source}, {table.place(row)}: {texts[0]!r} in column {name!r} is no number, {count:,} "
+                f"{who}: {table.source}, {table.place(row)}: {others[0]!r} in column {name!r} is no number, {count:,} "
                 "others there are."
             )
         else:
@@ -114,9 +120,12 @@ def fit_columns(table: Table, label: str | None, who: str) -> tuple[Columns, tup
             if len(values) > min(_MOST_VALUES, max(2, len(column) // 2)):
                 notes.append(f"{table.source}: left out the column {name}, which holds {len(values):,} different texts")
             else:
+                text.append(f"{name} ({len(values)}, such as {values[0]!r})")
                 features.append(Column(name, tuple(values)))
     if not features:
         raise ValueError(f"{who}: {table.source} has no column to learn from beside the label.")
+    if text:
+        notes.append(f"{table.source}: of columns of text every value is a feature: {_listed(text)}")
     return Columns(tuple(features), label), tuple(notes)
 
 
@@ -138,8 +147,15 @@ def of_frame(frame: Any, source: str) -> Table:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise ValueError(f"from_arrays: {source} has two columns {twice[0]!r}; names of columns must differ.")
-    columns = tuple(np.asarray(frame[name]).tolist() for name in frame.columns)
-    return Table(source, tuple(names), columns, None)
+    columns = tuple(_values(np.asarray(frame[name])) for name in frame.columns)
+    return without_row_numbers(Table(source, tuple(names), columns, None), "from_arrays")
+
+
+def _values(column: np.ndarray) -> list[Any]:
+    """Plain Python values; dates and durations as text, and not, where they are in nanoseconds, as huge integers."""
+    if column.dtype.kind not in "mM":
+        return column.tolist()
+    return [None if np.isnat(value) else str(value) for value in column]
 
 
 def _numbers(table: Table, name: str, column: Sequence[Any], who: str) -> np.ndarray:

@@ -14,7 +14,7 @@ from bep_jax.data import encode
 from bep_jax.data.columns import Columns
 from bep_jax.data.encode import Encoder, Thermometer
 from bep_jax.kernels import bits
-from bep_jax.kernels.checks import check_count
+from bep_jax.kernels.checks import check_choice, check_count
 
 # A fitted encoder, or what fits one: train_x [n, F] or [n, T, F] -> encoder.
 EncoderOrFit = Encoder | Callable[[np.ndarray], Encoder]
@@ -98,8 +98,7 @@ class Options:
             raise TypeError(f"{who}: raw must be True or False, got {self.raw!r}.")
         if self.raw and (self.encoder is not None or self.num_bits is not None or self.width is not None):
             raise ValueError(f"{who}: raw=True does not encode; leave out encoder, num_bits and width.")
-        if self.whole not in (False, True, "tied"):
-            raise ValueError(f'{who}: whole must be a bool or "tied", got {self.whole!r}.')
+        check_choice(self.whole, (False, True, "tied"), "whole", who)
         if self.encoder is not None and self.num_bits is not None:
             raise ValueError(f"{who}: give encoder or num_bits, not both.")
         for name in ("num_bits", "width"):

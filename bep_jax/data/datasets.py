@@ -8,9 +8,10 @@ Names: ``random-prototypes`` (needs nothing), ``mnist``, ``fashion-mnist`` (idx 
 
 import difflib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
+import jax
 import numpy as np
 
 from bep_jax.data import encode, features, images, series, table_files, tables
@@ -103,9 +104,10 @@ def load(
     """
     options = Options(encoder, raw, num_bits, width, whole)
     options.check("load")
-    if hasattr(seed, "tolist"):  # an array, of one or several
-        seed = seed.tolist()
-    seeds = tuple(seed) if isinstance(seed, Iterable) else (seed,)
+    if isinstance(seed, np.ndarray | np.generic | jax.Array) and jax.numpy.issubdtype(seed.dtype, np.integer):
+        seed = seed.tolist()  # one or several
+    several = isinstance(seed, Sequence) and not isinstance(seed, str | bytes)
+    seeds: tuple[Any, ...] = tuple(seed) if several else (seed,)  # type: ignore[arg-type]
     if not seeds:
         raise ValueError("load: seed is an empty sequence.")
     for one in seeds:
@@ -147,7 +149,7 @@ def load(
         )
     drawn = seeds if seeded or width is not None else seeds[:1]
     sets = [encoded(draw(one), options, usual, one) for one in drawn]
-    return stacked(sets, len(seeds)) if isinstance(seed, Iterable) else sets[0]
+    return stacked(sets, len(seeds)) if several else sets[0]
 
 
 def _source(

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from bep_jax.kernels.checks import check_path
+
 INSTALL = 'pip install "bep_jax[data]"'
 _BOMS = (
     (b"\xff\xfe\x00\x00", "utf-32"),
@@ -19,6 +21,8 @@ def root(data_dir: str | os.PathLike | None) -> Path:
     Raises:
       ValueError: there is no home folder, as in a container whose user has none.
     """
+    if data_dir is not None and not (isinstance(data_dir, str) and not data_dir):
+        data_dir = check_path(data_dir, "data_dir", "load")
     if chosen := data_dir or os.environ.get("BEP_JAX_DATA"):
         return Path(os.path.expanduser(chosen))
     try:

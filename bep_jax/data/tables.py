@@ -9,6 +9,7 @@ Axis letters: n samples, F features.
 import csv
 import io
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ SUFFIXES = (".csv", ".tsv")
 # Fields that stand for no value, in any case of letters.
 MISSING = frozenset(("", "na", "n/a", "nan", "-nan", "#n/a", "<na>", "?", "null", "none", "nil", "#null!", "-"))
 _DELIMITERS = ",;\t|"
+_STATED = re.compile(r"sep=([,;\t|])\s*")  # a first line that tells Excel the delimiter
+_UNNAMED = re.compile(r"|Unnamed: \d+")  # what pandas calls a column without a name
 
 
 class Table(NamedTuple):
@@ -47,8 +50,8 @@ def read_table(path: str | os.PathLike, known: Sequence[str] | None = None, who:
     """Reads a table.
 
     UTF-8, UTF-16 and UTF-32 with a byte order mark, UTF-8 without, else Windows-1252. Fields are separated by commas,
-    semicolons, tabs or bars, whichever the first line has most of. Where they are not commas, numbers may have decimal
-    commas.
+    semicolons, tabs or bars, whichever the first line has most of or states (``sep=;``). Where they are not commas,
+    numbers may have decimal commas. A column without a name that numbers the rows is left out.
 
     Args:
       path: the file.
@@ -77,10 +80,12 @@ def read_table(path: str | os.PathLike, known: Sequence[str] | None = None, who:
 def parse_table(content: bytes, path: Path, known: Sequence[str] | None, who: str) -> Table:
     """The table in the content of a file; arguments are as for `read_table`."""
     text, notes = files.text(content, path, who, "no table")
-    delimiter = _delimiter(text)
     rows: list[list[str]] = []
     lines: list[int] = []
     source = list(io.StringIO(text, newline=""))
+    if stated := _STATED.fullmatch(source[0] if source else ""):
+        source[0] = "\n"
+    delimiter = stated[1] if stated else _delimiter(text)
     reader = csv.reader(source, delimiter=delimiter, skipinitialspace=True, strict=True)
     try:
         begin = 1
@@ -96,6 +101,11 @@ def parse_table(content: bytes, path: Path, known: Sequence[str] | None, who: st
         raise ValueError(f"{who}: {path}, line {max(1, reader.line_num)}: {error}.") from error
     if not rows:
         raise ValueError(f"{who}: {path} is empty.")
+    if len(rows[-1]) == 1 and len(parts := rows[-1][0].split()) > 1 and None not in map(number, parts):
+        raise ValueError(
+            f"{who}: {path}, line {lines[-1]}: {rows[-1][0][:40]!r} is one field of several numbers; separate them by "
+            "commas, not by blanks."
+        )
     if delimiter != ",":
         rows = [[_point(field) for field in row] for row in rows]
     names = None
@@ -104,8 +114,10 @@ def parse_table(content: bytes, path: Path, known: Sequence[str] | None, who: st
         rows, lines = rows[1:], lines[1:]
     if not rows:
         raise ValueError(f"{who}: {path} has a line of names and no samples.")
+    if blank := [str(line) for row, line in zip(rows, lines, strict=True) if len(row) > 1 and not any(row)]:
+        notes = (*notes, f"{path}: a sample without any value in line {', '.join(blank[:8])}{' …' * (len(blank) > 8)}")
     columns: tuple[tuple[str, ...], ...] = tuple(zip(*rows, strict=True))
-    return _without_row_numbers(Table(str(path), names, columns, tuple(lines), notes), who)
+    return without_row_numbers(Table(str(path), names, columns, tuple(lines), notes), who)
 
 
 def described(table: Table) -> str:
@@ -135,7 +147,7 @@ def number(value: Any) -> float | None:
     elif is_missing(value):
         return float("nan")
     try:
-        return float(value)
+        return None if np.ndim(value) else float(value)
     except (TypeError, ValueError, OverflowError):
         return None
 
@@ -144,11 +156,12 @@ def numbers(column: Sequence[Any]) -> np.ndarray | None:
     """A column as float64 ``[n]``, NaN where a value is missing; None where one is text."""
     if not any(isinstance(value, str) and "_" in value for value in column):
         try:
-            return np.array(column, np.float64)  # the same numbers, sooner
+            if (found := np.array(column, np.float64)).ndim == 1:  # the same numbers, sooner
+                return found
         except (TypeError, ValueError, OverflowError):
             pass  # a missing value, or text
-    found = [number(value) for value in column]
-    return None if None in found else np.array(found, np.float64)
+    read = [number(value) for value in column]
+    return None if None in read else np.array(read, np.float64)
 
 
 def is_missing(value: Any) -> bool:
@@ -159,6 +172,36 @@ def is_missing(value: Any) -> bool:
         return bool(value != value)
     except (TypeError, ValueError):  # pandas.NA has no truth; an array has many
         return not hasattr(value, "__len__")
+
+
+def without_row_numbers(table: Table, who: str) -> Table:
+    """Leaves out columns without a name that number the rows, in any order, as pandas and R write them, or are empty.
+
+    Raises:
+      ValueError: there is one that does not, and not even pandas named it.
+    """
+    for at, name in enumerate(table.names or ()):
+        if not _UNNAMED.fullmatch(name):
+            continue
+        found = [str(value) for value in table.columns[at]]
+        if not any(found):
+            why = "which has neither name nor values"
+        elif all(map(str.isdecimal, found)) and len(set(found)) == len(found):
+            why = "row numbers without a name"
+        elif name:
+            continue
+        else:
+            raise ValueError(
+                f"{who}: {table.source}, column {at + 1} has no name in the first line, and holds no row numbers."
+            )
+        assert table.names is not None
+        rest = table._replace(
+            names=table.names[:at] + table.names[at + 1 :],
+            columns=table.columns[:at] + table.columns[at + 1 :],
+            notes=(*table.notes, f"{table.source}: left out column {at + 1}, {why}"),
+        )
+        return without_row_numbers(rest, who)
+    return table
 
 
 def _delimiter(text: str) -> str:
@@ -192,25 +235,10 @@ def _is_names(first: list[str], known: Sequence[str] | None, where: str) -> bool
 
 
 def _checked_names(names: list[str], where: str) -> tuple[str, ...]:
-    twice = [name for name, count in Counter(names).items() if count > 1]
+    twice = [name for name, count in Counter(names).items() if count > 1 and name]
     if twice:
         raise ValueError(f"{where}: the name {twice[0]!r} stands twice; names of columns must differ.")
     return tuple(names)
-
-
-def _without_row_numbers(table: Table, who: str) -> Table:
-    """Leaves out an unnamed column that counts the rows, as pandas and R write one."""
-    if table.names is None or "" not in table.names:
-        return table
-    at = table.names.index("")
-    n = table.num_rows
-    if not any(list(table.columns[at]) == [str(i) for i in range(start, start + n)] for start in (0, 1)):
-        raise ValueError(f"{who}: {table.source}, column {at + 1} has no name in the first line, and is no row number.")
-    return table._replace(
-        names=table.names[:at] + table.names[at + 1 :],
-        columns=table.columns[:at] + table.columns[at + 1 :],
-        notes=(*table.notes, f"{table.source}: left out column {at + 1}, which has no name and counts the rows"),
-    )
 
 
 def _fields(count: int) -> str:

@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from bep_jax.data.words import as_numbers, pack_host
+from bep_jax.data.words import as_numbers, on_host, pack_host
 from bep_jax.kernels import bits
 
 _BLOCK_BITS = 1 << 24  # encoded at a time, so that the bits of a big data set never exist unpacked together
@@ -40,8 +40,8 @@ class Thermometer:
         object.__setattr__(self, "thresholds", thresholds)
         if self.counts is None:
             return
-        counts = np.asarray(self.counts)
-        if not np.issubdtype(counts.dtype, np.integer):
+        counts = on_host(self.counts, "Thermometer")
+        if counts.dtype.kind not in "iu":
             raise TypeError(f"Thermometer: counts must be integers, got {counts.dtype}.")
         most = thresholds.shape[1]
         if counts.shape != thresholds.shape[:1] or counts.min() < 0 or counts.max() > most or not counts.any():

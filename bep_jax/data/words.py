@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bep_jax.kernels import bits
+from bep_jax.kernels.checks import shown
 
 
 def pack_host(a: np.ndarray) -> np.ndarray:
@@ -20,14 +21,35 @@ def pack_host(a: np.ndarray) -> np.ndarray:
 
 
 def on_host(x: npt.ArrayLike, who: str) -> np.ndarray:
-    """A NumPy array.
+    """A NumPy array; masked numbers become NaN.
 
     Raises:
-      TypeError: ``x`` is traced; the message begins with ``who``.
+      TypeError: ``x`` is traced, or no array; the message begins with ``who``.
     """
     if isinstance(x, jax.core.Tracer):
         raise TypeError(f"{who}: encoders run on the host; encode before jit, vmap or scan.")
-    return np.asarray(x)
+    try:
+        return unmasked(x, who) if isinstance(x, np.ma.MaskedArray) else np.asarray(x)
+    except ValueError:  # lists of several lengths
+        raise ValueError(f"{who}: wanted an array, got {shown(x)}.") from None
+    except TypeError:
+        raise TypeError(f"{who}: wanted an array, got {shown(x)}.") from None
+
+
+def unmasked(x: np.ma.MaskedArray, who: str) -> np.ndarray:
+    """A masked array with NaN where it is masked; integers are then float64.
+
+    Raises:
+      TypeError: values are masked that are no numbers.
+    """
+    masked = np.ma.getmaskarray(x)
+    if not masked.any():
+        return x.data
+    if x.dtype.kind not in "biuf":
+        raise TypeError(f"{who}: wanted numbers, got a masked array of {x.dtype}.")
+    filled = x.data.astype(x.dtype if x.dtype.kind == "f" else np.float64)
+    filled[masked] = np.nan
+    return filled
 
 
 def as_numbers(x: npt.ArrayLike, who: str) -> np.ndarray:
@@ -39,7 +61,7 @@ def as_numbers(x: npt.ArrayLike, who: str) -> np.ndarray:
     x = on_host(x, who)
     if x.dtype == bool:
         return x.astype(np.uint8)
-    if np.issubdtype(x.dtype, np.integer):
+    if x.dtype.kind in "iu":  # not by issubdtype, to which timedelta64 is an integer, too
         return x
     if jnp.issubdtype(x.dtype, jnp.floating):
         return x.astype(np.float32) if x.dtype.itemsize < 4 else x

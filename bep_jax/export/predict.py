@@ -188,16 +188,18 @@ def _kind(path: Path, content: bytes) -> str:
         return kind
     begins = ((b"\x93NUMPY", "npy"), (b"PK", "npz"), (b"\x1f\x8b", "idx"), (b"\0\0", "idx"), (b"@", "ts"), (b"#", "ts"))
     kind = next((kind for mark, kind in begins if content.startswith(mark)), None)
-    # A table is text of several fields a line; anything else is told as no idx file.
-    return kind or (
-        "table" if b"\0" not in content[:4096] and any(map(content[:4096].count, (b",", b";", b"\t"))) else "idx"
-    )
+    if kind is None and b"\0" not in content[:4096] and any(map(content[:4096].count, (b",", b";", b"\t"))):
+        kind = "table"  # text of several fields a line
+    if kind is None or (kind == "npz" and b".npy" not in content[:4096]):  # Excel's files are archives, too
+        raise ValueError(f"predict: {path} is of no format that is read: {', '.join(named)}.")
+    return kind
 
 
 def _known(saved: Saved, label: str | None) -> list[str]:
     """Names by which the first line of a table is known for one of names."""
     columns = saved.columns
-    return ([] if columns is None else [*(one.name for one in columns.features), columns.label or ""]) + [label or ""]
+    names = [] if columns is None else [*(one.name for one in columns.features), columns.label]
+    return [name for name in (*names, label) if name]
 
 
 def _table(table: Table, saved: Saved, label: str | None) -> Samples:
@@ -286,6 +288,6 @@ def _words(x: np.ndarray, num_bits: int) -> np.ndarray:
     if x.dtype == np.uint32:
         bits.check_padding(x, num_bits, "predict")
         return x
-    if x.dtype != bool and not (np.issubdtype(x.dtype, np.integer) and np.all((x == 1) | (x == -1))):
+    if x.dtype != bool and not (x.dtype.kind in "iu" and np.all((x == 1) | (x == -1))):
         raise ValueError(f"predict: the model takes bits: bool, ±1 integers or uint32 words, got {x.dtype}.")
     return encode.pack_host(x > 0)

@@ -37,6 +37,12 @@ ROWS = "0.1,2\n-3,4e1\n"
         (",a\n0,0.1\n1,-3\n", ("a",), (("0.1", "-3"),)),  # pandas' index
         ('"","a"\n"1","0.1"\n"2","-3"\n', ("a",), (("0.1", "-3"),)),  # R's row names
         ('a\n\n""\n \n2\n', ("a",), (("", "2"),)),  # a blank line is none, an empty field is one
+        (",a\n7,0.1\n2,-3\n", ("a",), (("0.1", "-3"),)),  # of a table that was shuffled or cut
+        ("Unnamed: 0,a\n0,0.1\n1,-3\n", ("a",), (("0.1", "-3"),)),  # an index that pandas read as a column
+        ("Unnamed: 0,a\n5,0.1\n5,-3\n", ("Unnamed: 0", "a"), (("5", "5"), ("0.1", "-3"))),
+        ("sep=;\na;b\n0,1;2\n", ("a", "b"), (("0.1",), ("2",))),  # as Excel states it
+        ("sep=,\r\n0.1,2\r\n", None, (("0.1",), ("2",))),
+        ("a,b,,\n0.1,2,,\n-3,4e1,,\n", ("a", "b"), (("0.1", "-3"), ("2", "4e1"))),  # commas at the ends of lines
         ("a,b\r1,2\r", ("a", "b"), (("1",), ("2",))),
         ("a,b\n,\n,\n", ("a", "b"), (("", ""), ("", ""))),
     ],
@@ -57,8 +63,10 @@ def test_encodings_and_notes(tmp_path):
         described(read_table(write(tmp_path, ROWS)))
         == f"{path}: 2 samples, no line of names, 2 columns by their places"
     )
+    table = read_table(write(tmp_path, "a,b\n1,2\n,\n3,4\n,\n"))
+    assert table.num_rows == 4 and table.notes == (f"{path}: a sample without any value in line 3, 5",)
     table = read_table(write(tmp_path, ",a\n7,1\n".replace("7", "0")))
-    assert table.notes == (f"{path}: left out column 1, which has no name and counts the rows",)
+    assert table.notes == (f"{path}: left out column 1, row numbers without a name",)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +82,10 @@ def test_encodings_and_notes(tmp_path):
         (b'1,2\n"3"4,5\n', "line 2: ',' expected after '\"'"),
         (b"1,red\n1,2\n", "line 1 is neither names nor a sample: 'red' is no number, '1' is"),
         (b"a,a\n1,2\n", "line 1: the name 'a' stands twice"),
-        (b",b\n5,2\n", "column 1 has no name"),
+        (b",b\n5.5,2\n", "column 1 has no name"),
+        (b",b\nMazda,2\nFiat,3\n", "column 1 has no name in the first line, and holds no row numbers"),
+        (b"1 2.5 3\n4 5 6\n", "line 2: '4 5 6' is one field of several numbers; separate them by commas"),
+        (b"a b\n4 5\n", "line 2: '4 5' is one field of several numbers"),
         (b"1,2\n3,\x00\n", "is no table: line 2 is not text"),
         (b"1,2\n\x81\x8d,4\n", "is no table: line 2 is not text"),
         (b"\xff\xfe1", "is no table: line 1 is not text"),
@@ -114,6 +125,7 @@ def test_load(tmp_path):
     np.testing.assert_array_equal(whole[:3, 1:], [[0, 1, 1], [1, 0, 0], [np.nan, np.nan, 1]])
     assert data.notes == (
         f"{path}: 40 samples, 4 columns named size, colour, flag, species",
+        f"{path}: of columns of text every value is a feature: colour (2, such as 'blue')",
         "test part: 8 of 40 samples, stratified, drawn with seed 0",
     )
     encoded = datasets.load(str(path), label="species")
@@ -168,7 +180,10 @@ def test_columns_of_text_with_too_many_values_are_left_out_and_said(tmp_path):
     path = write(tmp_path, "name,x,y\n" + "".join(f"n{i},{i},{i % 2}\n" for i in range(30)))
     data = datasets.load(str(path), label="y")
     assert data.columns.names == ("x",) and data.classes == ("0", "1")
-    assert data.notes[1] == f"{path}: left out the column name, which holds 30 different texts"
+    assert data.notes[1:3] == (
+        f"{path}: left out the column name, which holds 30 different texts",
+        f"{path}: the column x counts the rows, and is a feature like others",
+    )
     with pytest.raises(ValueError, match="has no column to learn from beside the label"):
         datasets.load(str(write(tmp_path, "name,y\n" + "".join(f"n{i},{i % 2}\n" for i in range(30)))), label="y")
 
@@ -206,7 +221,10 @@ def test_frames(kind):
     nan = np.nan
     np.testing.assert_array_equal(data.train_x, [[1, 1, 0, 1], [nan, 0, 1, 0], [3, nan, nan, 1], [4, 1, 0, 1]])
     np.testing.assert_array_equal(data.test_x, [[2.5, 0, 0, 0]])
-    assert data.notes == ("test_x: ignored the column more",)
+    assert data.notes == (
+        "train_x: of columns of text every value is a feature: kind (2, such as 'u')",
+        "test_x: ignored the column more",
+    )
     with pytest.raises(ValueError, match="from_arrays: test_x lacks the column kind"):
         datasets.from_arrays(train, labels, frame(kind, {"x": [1.0], "n": [True]}), ["a"])
     with pytest.raises(TypeError, match="one of train_x and test_x is a table"):
