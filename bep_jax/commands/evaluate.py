@@ -9,6 +9,7 @@ import numpy as np
 from tyro.conf import arg
 
 from bep_jax.commands import report
+from bep_jax.commands.saved import check_output
 from bep_jax.data.labels import class_indices
 from bep_jax.export.model_file import load
 from bep_jax.export.predict import num_networks, read_samples, scores
@@ -42,8 +43,8 @@ class Evaluate:
         """
         if self.ensemble and self.network is not None:
             raise ValueError("evaluate: give --ensemble or --network, not both.")
-        if self.json is not None and self.json.is_dir():
-            raise ValueError(f"evaluate: --json wants a file, got the folder {self.json}.")
+        if self.json is not None:
+            check_output(self.json, "evaluate: --json", self.model, self.input)
         saved = load(self.model)
         samples = read_samples(self.input, saved, self.window, self.label)
         for note in samples.notes:

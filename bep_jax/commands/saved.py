@@ -54,7 +54,7 @@ class Predict:
         if self.ensemble and self.network is not None:
             raise ValueError("predict: give --ensemble or --network, not both.")
         if self.out is not None:
-            _check_output(self.out, "predict: --out")
+            _check_out(self.out, "predict: --out", self.model, self.input)
         saved = load(self.model)
         samples = read_samples(self.input, saved, self.window)
         for note in samples.notes:
@@ -127,7 +127,7 @@ class Export:
           ValueError, OSError, ...: files or flags that do not fit, with a message for the user.
         """
         if self.out is not None:
-            _check_output(self.out, "export: --out")
+            _check_out(self.out, "export: --out", self.model)
         if not self.learn and (self.batch_size is not None or self.rule != RuleFlags()):
             raise ValueError("export: the flags of the rule and --batch-size are for --learn.")
         if self.ensemble and (self.network is not None or self.learn):
@@ -190,9 +190,18 @@ def _scores_csv(scores: np.ndarray, shares: np.ndarray | None, names: Sequence[s
     return text.getvalue()
 
 
-def _check_output(path: Path, who: str) -> None:
-    if path.is_dir() or not path.parent.is_dir():
+def _check_out(path: Path, who: str, *inputs: Path) -> None:
+    if not path.parent.is_dir():
         raise ValueError(f"{who} wants a file in a folder that exists, got {path}.")
+    check_output(path, who, *inputs)
+
+
+def check_output(path: Path, who: str, *inputs: Path) -> None:
+    """Raises ValueError, naming ``who``, for a folder, or for a file that is read and would be lost."""
+    if path.is_dir():
+        raise ValueError(f"{who} wants a file, got the folder {path}.")
+    if path.is_file() and any(one.exists() and path.samefile(one) for one in inputs):
+        raise ValueError(f"{who} would replace {path}, which is read.")
 
 
 def _write(text: str, out: Path | None) -> None:

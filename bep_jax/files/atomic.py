@@ -99,7 +99,7 @@ def replace_together(folder: Path, contents: Mapping[str, bytes | None]) -> None
         for name, content in contents.items():
             if content is not None:
                 with naming(folder / name):
-                    _replace(str(new / name), content, _status(folder / name))
+                    _replace(str(new / name), content, _status(folder / name), str(folder / name))
         if there:
             with contextlib.suppress(OSError, NotImplementedError):
                 _turn_over(folder, turn, there, contents)
@@ -202,8 +202,8 @@ def _send(file: io.FileIO, content: bytes) -> None:
         rest = rest[file.write(rest) :]
 
 
-def _replace(place: str, content: bytes, there: os.stat_result | None) -> None:
-    """A new file under the name ``place``, which is no link."""
+def _replace(place: str, content: bytes, there: os.stat_result | None, shown: str | None = None) -> None:
+    """A new file under the name ``place``, which is no link; warnings call it ``shown``."""
     folder, name = os.path.split(place)
     temporary = os.path.join(folder, f".{name[:40]}.{secrets.token_hex(4)}")
     mode = 0o666 if there is None else stat.S_IMODE(there.st_mode)
@@ -220,9 +220,11 @@ def _replace(place: str, content: bytes, there: os.stat_result | None) -> None:
             os.unlink(temporary)
         raise
     if not synced:  # said last: warnings may be errors
-        warn_not_synced(place)
+        warn_not_synced(shown or place)
     if not kept:
-        warnings.warn(f"{place}: this file system refuses chmod; the file's mode is not what it was", stacklevel=3)
+        warnings.warn(
+            f"{shown or place}: this file system refuses chmod; the file's mode is not what it was", stacklevel=3
+        )
 
 
 def _keep(temporary: str, there: os.stat_result) -> bool:

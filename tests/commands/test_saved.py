@@ -116,7 +116,7 @@ def test_a_mistake_of_export_is_one_line_and_writes_nothing(args, message, ensem
         ({"--model": "none"}, "load: there is no file"),
         ({"--model": "x.npy"}, "is no safetensors file"),
         ({"--input": "none.npy"}, "predict: there is no file"),
-        ({"--input": "net"}, "is not an idx file"),
+        ({"--input": "net"}, "is of no format that is read: .npy, .npz, .csv, .tsv, .ts, .idx, .gz"),
         ({"--input": "bad.npy"}, "is no .npy file of numbers"),
         ({"--input": "flat.npy"}, "must hold samples"),
         ({"--input": "empty.npy"}, "must hold samples"),
@@ -127,6 +127,10 @@ def test_a_mistake_of_export_is_one_line_and_writes_nothing(args, message, ensem
         ({"--network": "1", "--ensemble": None}, "not both"),
         ({"--window": "2"}, "--window is for recurrent networks"),
         ({"--out": "none/y.txt"}, "--out wants a file in a folder that exists"),
+        ({"--out": "net"}, "--out would replace net, which is read"),
+        ({"--out": "./x.npy"}, "--out would replace x.npy, which is read"),
+        ({"--input": "book.xlsx"}, "book.xlsx is of no format that is read"),
+        ({"--input": "x.parquet"}, "x.parquet is of no format that is read"),
     ],
 )
 def test_a_mistake_is_one_line(options, message, ensemble, monkeypatch, capsys):
@@ -135,6 +139,8 @@ def test_a_mistake_is_one_line(options, message, ensemble, monkeypatch, capsys):
     (folder / "bad.npy").write_bytes(b"\x80\x04 no array")
     (folder / "text.csv").write_text("a,b\n1,2\n3,red,4\n")
     (folder / "x.ts").write_text("@data\n")
+    (folder / "book.xlsx").write_bytes(b"PK\x03\x04" + bytes(26) + b"[Content_Types].xml")
+    (folder / "x.parquet").write_bytes(b"PAR1\x15\x04,\x15" + bytes(30) + b"PAR1")
     for name, shape in (("flat", (12,)), ("empty", (0, 12)), ("narrow", (2, 11))):
         np.save(folder / f"{name}.npy", np.ones(shape))
     options = {"--model": "net", "--input": "x.npy"} | options
@@ -145,6 +151,14 @@ def test_a_mistake_is_one_line(options, message, ensemble, monkeypatch, capsys):
     assert err.startswith("error: ")
     assert err.count("\n") == 1
     assert message in err
+
+
+def test_a_first_row_with_an_empty_field_is_a_sample(ensemble, capsys):
+    folder, _ = ensemble
+    (folder / "gaps.csv").write_text("\n".join([",".join(["", *["0.5"] * 11])] * 3))
+    assert cli.main(["predict", "--model", str(folder / "net"), "--input", str(folder / "gaps.csv")]) == 0
+    out, err = capsys.readouterr()
+    assert len(out.split()) == 3 and "3 samples, no line of names" in err
 
 
 def test_objects_in_an_array_are_not_loaded(ensemble, capsys):

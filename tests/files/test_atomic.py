@@ -129,6 +129,9 @@ def test_a_file_system_that_refuses_fsync_and_chmod_costs_a_warning(write, code,
         write(path, b"new")
     assert path.read_bytes() == b"new" and names(tmp_path) == ["a"]
     assert {str(w.message).split(": ")[1][:24] for w in warned} == {"this file system refuses"}
+    with pytest.warns(UserWarning) as warned:
+        atomic.replace_together(tmp_path, {"a": b"new"})
+    assert {str(w.message).split(": ")[0] for w in warned} == {str(path)}, "not a name that is gone again"
     with pytest.raises(OSError, match=r"Input/output error: .*a'"):
         monkeypatch.setattr(os, "fsync", refuse(errno.EIO))
         write(path, b"newer")
