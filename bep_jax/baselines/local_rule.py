@@ -18,6 +18,7 @@ import jax
 import numpy as np
 
 import bep_jax as bep
+from bep_jax.kernels.checks import check_real, check_several, check_type
 from bep_jax.learning.laws import divisors
 from bep_jax.network.layers.dense import Dense
 from bep_jax.training import loop
@@ -70,7 +71,9 @@ def fit(
     """
     options.setdefault("patience", None)
     seeds = loop.check_seeds(seeds)
-    limits = thresholds(model, rule) if isinstance(rule, bep.Rule) else tuple(rule)
+    limits = thresholds(model, rule) if isinstance(rule, bep.Rule) else check_several(rule, "rule", "local_rule")
+    for one in limits:
+        check_type(one, bep.Limits, "rule, of each layer,", "local_rule")
     return loop.train(
         LocalRuleLearner(model, _scale(model, scale, options)),
         loop.per_seed(limits, limits[0].margin.ndim == 1, len(seeds)),
@@ -81,7 +84,11 @@ def fit(
 
 
 def _scale(model: bep.Model, scale: float | None, options: loop.Options) -> float:
-    return bep.initial_scale(model, options.get("batch_size", 100))[0] if scale is None else float(scale)
+    return (
+        bep.initial_scale(model, options.get("batch_size", 100))[0]
+        if scale is None
+        else check_real(scale, "scale", "local_rule")
+    )
 
 
 def thresholds(model: bep.Model, rule: bep.Rule) -> tuple[bep.Limits, ...]:
@@ -100,6 +107,7 @@ def single_layers(model: bep.Model) -> tuple[bep.Model, ...]:
     Raises:
       ValueError: the model is recurrent, which the local rule does not know.
     """
+    check_type(model, bep.Model, "model", "local_rule")
     if not all(isinstance(layer, Dense) for layer in model.layers):
         raise ValueError(
             "local_rule: wanted a model from bep.mlp; the local rule has no recurrent form and none with convolutions."

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 import bep_jax as bep
+from bep_jax.kernels.checks import check_real, check_type
 from bep_jax.training import loop
 from bep_jax.training.fitting import BinaryLearner
 
@@ -50,6 +51,7 @@ def fit(
       (2,)
     """
     seeds = loop.check_seeds(seeds)
+    check_type(rule, (bep.Rule, bep.Limits), "rule", "random_features")
     limits = bep.thresholds(trained_part(model), rule) if isinstance(rule, bep.Rule) else rule
     return loop.train(
         RandomFeaturesLearner(model, _scale(model, scale, options)),
@@ -61,7 +63,11 @@ def fit(
 
 
 def _scale(model: bep.Model, scale: float | None, options: loop.Options) -> float:
-    return bep.initial_scale(trained_part(model), options.get("batch_size", 100))[0] if scale is None else float(scale)
+    return (
+        bep.initial_scale(trained_part(model), options.get("batch_size", 100))[0]
+        if scale is None
+        else check_real(scale, "scale", "random_features")
+    )
 
 
 def trained_part(model: bep.Model) -> bep.Model:
@@ -70,6 +76,7 @@ def trained_part(model: bep.Model) -> bep.Model:
     Raises:
       ValueError: there is one layer: nothing would be frozen.
     """
+    check_type(model, bep.Model, "model", "random_features")
     if len(model.layers) < 2:
         raise ValueError("random_features: wanted a model of at least two layers; the last one is trained.")
     upper = tuple(layer for layer in model.layers if not isinstance(layer, bep.Convolution))

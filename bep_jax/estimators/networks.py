@@ -14,10 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
 
 from bep_jax.data.dataset import Dataset
 from bep_jax.estimators.samples import Samples
-from bep_jax.kernels.checks import check_count
+from bep_jax.kernels.checks import check_count, check_real, check_several, check_type, shown
 from bep_jax.kernels.isolate import jit
 from bep_jax.learning.chain import logits
 from bep_jax.learning.rule import Rule
@@ -53,19 +54,22 @@ class Settings(NamedTuple):
     @classmethod
     def of(cls, estimator: Any) -> "Settings":
         """Those of an estimator, checked where `Rule` and `fit` would not say which parameter is wrong."""
-        for name in ("n_networks", "epochs"):
-            check_count(getattr(estimator, name), name, type(estimator).__name__)
-        who, fraction = type(estimator).__name__, estimator.validation_fraction
-        if not 0 <= fraction < 1:
-            raise ValueError(f"{who}: validation_fraction must be in [0, 1), got {fraction!r}.")
-        if np.ndim(estimator.widths) != 1:
-            raise TypeError(f"{who}: widths must be a sequence of sizes, such as (525, 525), got {estimator.widths!r}.")
+        who = type(estimator).__name__
+        for name in ("n_networks", "epochs", "batch_size"):
+            if name != "batch_size" or estimator.batch_size is not None:
+                check_count(getattr(estimator, name), name, who)
+        for name in ("early_stopping", "warm_start", "verbose"):
+            check_type(getattr(estimator, name, False), (bool, np.bool_, int), name, who)
+        if not 0 <= check_real(estimator.validation_fraction, "validation_fraction", who) < 1:
+            raise ValueError(f"{who}: validation_fraction must be in [0, 1), got {estimator.validation_fraction!r}.")
+        if estimator.tune_minutes is not None:
+            check_real(estimator.tune_minutes, "tune_minutes", who)
+        check_several(estimator.widths, "widths", who)
         return cls(*(getattr(estimator, name) for name in cls._fields))
 
     def rule(self) -> Rule:
         """The rule that they mean."""
         sizes: Any = self.group_size
-        sizes = tuple(sizes) if np.ndim(sizes) == 1 else sizes
         return Rule(margin=self.margin, gate=self.gate, group_size=sizes, reinforcement=self.reinforcement)
 
     @property
@@ -187,6 +191,17 @@ def _tuned(
         **options,
     )
     return best.rule, best.fit_options["scale"]
+
+
+def random_of(estimator: Any) -> np.random.RandomState:
+    """What an estimator's ``random_state`` means, or a ValueError that names both."""
+    try:
+        return check_random_state(estimator.random_state)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{type(estimator).__name__}: random_state must be None, an integer in 0..2**32 - 1 or a RandomState, got "
+            f"{shown(estimator.random_state)}."
+        ) from None
 
 
 def usual_batch_size(size: int) -> int:

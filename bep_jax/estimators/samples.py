@@ -115,7 +115,9 @@ def weighted(y: np.ndarray, class_weight: dict[Any, float] | str | None, classes
     per_class = compute_class_weight(class_weight, classes=classes, y=classes[y])
     weights = per_class[y]
     if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
-        raise ValueError(f"class_weight must be finite and not negative, and positive for one class, got {per_class}.")
+        raise ValueError(
+            f"fit: class_weight must be finite and at least 0, and positive for one class, got {per_class}."
+        )
     return np.repeat(np.arange(len(y)), _whole(weights))
 
 

@@ -11,13 +11,13 @@ from typing import Any, ClassVar, Literal
 import jax
 import numpy as np
 from aeon.classification import BaseClassifier
-from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
+from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from bep_jax.data import encode
 from bep_jax.estimators import networks
 from bep_jax.estimators.bits import fit_places
-from bep_jax.estimators.networks import Networks, Settings
+from bep_jax.estimators.networks import Networks, Settings, random_of
 from bep_jax.estimators.samples import Samples, classes_of_stream, rounded_up, split
 from bep_jax.kernels.checks import check_count
 from bep_jax.network.model import Model, conv, mlp, rnn
@@ -172,15 +172,18 @@ class BEPTimeSeriesClassifier(BaseClassifier):
         previous = getattr(self, "networks_", None)  # with warm_start
         if previous is not None and not np.array_equal(self.classes_, self._learned_classes):
             raise ValueError(
-                f"warm_start wants the classes of the last fit, {self._learned_classes}, got {self.classes_}."
+                "BEPTimeSeriesClassifier: warm_start wants the classes of the last fit, "
+                f"{self._learned_classes}, got {self.classes_}."
             )
         return self._learn(X, y, networks.train, previous, self.validation_fraction)
 
     def _learn(self, X, y, train: Callable[..., Networks], previous: Networks | None, fraction: float):
         """By ``train``, from new networks or previous ones, with a ``fraction`` of the series held out."""
-        settings, random = Settings.of(self), check_random_state(self.random_state)
+        settings, random = Settings.of(self), random_of(self)
         if self.network not in (*_KINDS, "auto"):
-            raise ValueError(f"network must be one of {', '.join(_KINDS)} and auto, got {self.network!r}.")
+            raise ValueError(
+                f"BEPTimeSeriesClassifier: network must be one of {', '.join(_KINDS)} and auto, got {self.network!r}."
+            )
         labels, key = np.searchsorted(self.classes_, y), jax.random.key(random.randint(2**31 - 1))
         if previous is None:
             self._fit_encoder(X)

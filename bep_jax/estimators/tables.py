@@ -12,16 +12,15 @@ import jax
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from bep_jax.data import encode
 from bep_jax.estimators import networks
 from bep_jax.estimators.bits import fit_places, usual_counts
-from bep_jax.estimators.networks import Networks, Settings
+from bep_jax.estimators.networks import Networks, Settings, random_of
 from bep_jax.estimators.samples import classes_of_stream, repeated, split
-from bep_jax.kernels.checks import check_count
+from bep_jax.kernels.checks import check_count, check_several
 from bep_jax.network.model import Model, conv, mlp
 
 _IMAGE_BITS, _MOST_IMAGE_BITS = 8, 4096  # of a pixel's value, and of an image
@@ -138,13 +137,15 @@ class BEPClassifier(ClassifierMixin, BaseEstimator):
         Raises:
           TypeError, ValueError: data or parameters out of range.
         """
+        settings, random = Settings.of(self), random_of(self)
         going_on = self.warm_start and hasattr(self, "networks_")
         rows, y, copies = self._checked(X, y, sample_weight, reset=not going_on)
         check_classification_targets(y)
         classes, labels = np.unique(y, return_inverse=True)
         if going_on and not np.array_equal(classes, self.classes_):
-            raise ValueError(f"warm_start wants the classes of the last fit, {self.classes_}, got {classes}.")
-        settings, random = Settings.of(self), check_random_state(self.random_state)
+            raise ValueError(
+                f"BEPClassifier: warm_start wants the classes of the last fit, {self.classes_}, got {classes}."
+            )
         previous = self.networks_ if going_on else None
         self.classes_ = classes
         if not going_on:
@@ -182,7 +183,7 @@ class BEPClassifier(ClassifierMixin, BaseEstimator):
         rows, y, copies = self._checked(X, y, sample_weight, reset=first)
         check_classification_targets(y)
         known = classes_of_stream(None if first else self.classes_, classes, y)
-        settings, random = Settings.of(self), check_random_state(self.random_state)
+        settings, random = Settings.of(self), random_of(self)
         self.classes_, labels = known, np.searchsorted(known, y)
         if first:
             self.encoder_ = self._fitted_encoder(np.repeat(rows, copies, axis=0))
@@ -226,14 +227,17 @@ class BEPClassifier(ClassifierMixin, BaseEstimator):
         if self.image_shape is not None:
             shape, channels = self._image()
             if X.shape[1] != math.prod(shape) * channels:
-                raise ValueError(f"image_shape={self.image_shape} does not fit samples of {X.shape[1]} features.")
+                raise ValueError(
+                    f"BEPClassifier: image_shape={self.image_shape} does not fit samples of {X.shape[1]} features."
+                )
             num_bits = num_bits or max(1, min(_IMAGE_BITS, _MOST_IMAGE_BITS // X.shape[1]))
             return fit_places(X.reshape(len(X), -1, channels), num_bits)
         return encode.fit_exactly(X, usual_counts(X.shape[1]) if num_bits is None else np.full(X.shape[1], num_bits))
 
     def _image(self) -> tuple[tuple[int, ...], int]:
         """Rows and columns, and the values of a pixel."""
-        shape = tuple(self.image_shape or ())
+        who, name = "BEPClassifier", "image_shape"
+        shape = tuple(check_count(n, f"every entry of {name}", who) for n in check_several(self.image_shape, name, who))
         return (shape[:-1], shape[-1]) if len(shape) > 2 else (shape, 1)
 
     def _model(self) -> Model:

@@ -23,12 +23,12 @@ from bep_jax.export.on_device.network import Learning, Settings, learning
 from bep_jax.export.on_device.state import Fixed
 from bep_jax.export.source import FINITE_MATH, HEAD, KERNELS, array, function, identifier
 from bep_jax.kernels import bits
-from bep_jax.kernels.checks import check_count
+from bep_jax.kernels.checks import check_count, check_several, check_type
 from bep_jax.learning.chain import check_inputs
 from bep_jax.learning.optimizer import OptimizerState, optimizer
 from bep_jax.learning.rule import Limits, Rule, limits_of
 from bep_jax.network.layers.layer import Layer
-from bep_jax.network.model import Model, Params
+from bep_jax.network.model import Model, Params, check_params
 
 
 def to_c(
@@ -116,6 +116,10 @@ def to_c(
     Source: arXiv 2512.04189, Eq. 2.
     """
     name = identifier(prefix)
+    if classes is not None:
+        classes = check_several(classes, "classes", "to_c")
+        for one in classes:
+            check_type(one, str, "every one of classes", "to_c")
     if ensemble and rule is not None:
         raise ValueError("to_c: networks learn one by one: give a rule, or ensemble=True.")
     networks = _check(model, params, ensemble)
@@ -197,6 +201,7 @@ def _inputs(columns: Columns | None, num_inputs: int) -> list[str]:
     """A comment with the name of every input."""
     if columns is None:
         return []
+    check_type(columns, Columns, "columns", "to_c")
     if len(columns.names) != num_inputs:
         raise ValueError(f"to_c: the columns make {len(columns.names)} features, the encoder takes {num_inputs}.")
     names = [_plain(name) for name in columns.names]
@@ -206,7 +211,7 @@ def _inputs(columns: Columns | None, num_inputs: int) -> list[str]:
     return ["\n/* " + "\n * ".join([*lines, "a value that is missing is NAN."]) + " */"]
 
 
-def _classes(classes: Sequence[str] | None, num_classes: int) -> list[str]:
+def _classes(classes: tuple[str, ...] | None, num_classes: int) -> list[str]:
     """A comment with the name of every class."""
     if classes is None:
         return []
@@ -284,8 +289,7 @@ def _check(model: Model, params: Params, ensemble: bool) -> int:
                 f"to_c: layer {i} is a {type(layer).__name__}; wanted layers derived from bep_jax.Layer, of which only "
                 "the first may recur."
             )
-    if not isinstance(params, Params):
-        raise TypeError(f"to_c: wanted Params, got {type(params).__name__}.")
+    check_params(params, "to_c")
     networks = 1
     if ensemble:
         counts = {np.shape(a)[0] if np.ndim(a) == 3 else 0 for a in (*params.hidden, params.classifier)}

@@ -15,22 +15,21 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
-from bep_jax.data import encode
+from bep_jax.data import encode, files
 from bep_jax.data.columns import Column, Columns
 from bep_jax.data.encode import Composition, Encoder, Expansion, Thermometer
 from bep_jax.files import atomic, tensor_file
 from bep_jax.files.tensor_file import Format
 from bep_jax.kernels import bits
-from bep_jax.kernels.checks import check_count
+from bep_jax.kernels.checks import check_count, check_path, is_several, shown
 from bep_jax.network.layers.layer import Layer
 from bep_jax.network.layers.registry import KINDS, name_of
-from bep_jax.network.model import Model, Params
+from bep_jax.network.model import Model, Params, check_params
 
 # Version 1 had no window, 2 no patterns and gated updates, 3 no columns, as many bits for every feature, no
 # convolutions and no choice of who learns. A temperature may be missing, and readers that know none pass over it.
@@ -91,9 +90,9 @@ def save(
       ...     bep.load(f"{folder}/net.safetensors").classes
       ('no', 'yes')
     """
+    path = check_path(path, "path", "save")
     saved = Saved(model, params, encoder, classes, window, columns, temperature)  # type: ignore[arg-type]
     content = to_bytes(saved, hidden)
-    path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(f"save: wanted a file, got the folder {path}.")
     if not path.parent.is_dir():
@@ -128,13 +127,8 @@ def load(path: str | os.PathLike) -> Saved:
       >>> saved.model == model, saved.params.hidden[0].dtype
       (True, dtype('int16'))
     """
-    path = Path(path)
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise FileNotFoundError(f"load: there is no file {path}.") from None
-    except IsADirectoryError:
-        raise IsADirectoryError(f"load: wanted a file, got the folder {path}.") from None
+    path = check_path(path, "path", "load")
+    content = files.read(path, "load")
     tensors, about = tensor_file.loads(_FORMAT, content, path, "load")
     try:
         return _decode(tensors, about)
@@ -161,7 +155,7 @@ def to_bytes(saved: Saved, hidden: bool = False) -> bytes:
     model, params = saved.model, saved.params
     num_networks = _check_params(model, params)
     if not isinstance(hidden, bool | np.bool_):
-        raise TypeError(f"save: hidden must be a bool, got {hidden!r}.")
+        raise TypeError(f"save: hidden must be a bool, got {shown(hidden)}.")
     lead = () if num_networks is None else (num_networks,)
     tensors: dict[str, np.ndarray] = {}
     for i, h in enumerate(map(np.asarray, params.hidden)):
@@ -189,8 +183,7 @@ def _check_params(model: Model, params: Params) -> int | None:
     """S, or None without a seed axis."""
     if not isinstance(model, Model):
         raise TypeError(f"save: wanted a Model, from bep.mlp or bep.rnn, got {type(model).__name__}.")
-    if not isinstance(params, Params):
-        raise TypeError(f"save: wanted Params, got {type(params).__name__}.")
+    check_params(params, "save")
     if len(params.hidden) != len(model.matrix_shapes):
         raise ValueError(f"save: the model has {len(model.matrix_shapes)} matrices, params {len(params.hidden)}.")
     stacked = params.classifier.ndim == 3
@@ -211,8 +204,8 @@ def _check_params(model: Model, params: Params) -> int | None:
 def _check_classes(model: Model, classes: Sequence[str] | None) -> list[str] | None:
     if classes is None:
         return None
-    if isinstance(classes, str) or not all(isinstance(name, str) for name in classes):
-        raise TypeError(f"save: classes must be a sequence of text, got {classes!r}.")
+    if not is_several(classes) or not all(isinstance(name, str) for name in classes):
+        raise TypeError(f"save: classes must be a sequence of text, got {shown(classes)}.")
     if len(classes) != model.num_classes:
         raise ValueError(f"save: the model has {model.num_classes} classes, got {len(classes)} names.")
     return [str(name) for name in classes]

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bep_jax.kernels.checks import check_count
+from bep_jax.kernels.checks import check_count, is_integer
 from bep_jax.kernels.isolate import isolated
 
 WORD_BITS = 32
@@ -54,7 +54,9 @@ def pack(a: jax.typing.ArrayLike) -> jax.Array:
       Array([9], dtype=uint32)
     """
     a = a if isinstance(a, jax.Array | np.ndarray) else np.asarray(a)
-    if a.dtype != bool and not jnp.issubdtype(a.dtype, jnp.integer):
+    if isinstance(a, np.ma.MaskedArray):
+        raise TypeError("pack: bits cannot be missing, got a masked array; fill it first.")
+    if a.dtype != bool and not is_integer(a.dtype):
         raise TypeError(f"pack: wanted bool or ±1 integers, got {a.dtype}; compare first, for example a >= 0.")
     if a.ndim == 0:
         raise ValueError("pack: wanted at least one axis, got a scalar.")
@@ -63,6 +65,8 @@ def pack(a: jax.typing.ArrayLike) -> jax.Array:
         if not np.all((values == 1) | (values == -1)):
             strange = values[(values != 1) & (values != -1)].flat[0]
             raise ValueError(f"pack: integers must be -1 or +1, got {strange}; for 0 and 1 pass a.astype(bool).")
+    if isinstance(a, np.ndarray) and not a.dtype.isnative:
+        a = a.astype(a.dtype.newbyteorder("="))
     return _pack(jnp.asarray(a) if a.dtype == bool else jnp.asarray(a) > 0)
 
 
@@ -84,9 +88,12 @@ def unpack(x: jax.typing.ArrayLike, num_bits: int) -> jax.Array:
       >>> unpack(pack([1, -1, -1, 1]), num_bits=4)
       Array([ 1, -1, -1,  1], dtype=int8)
     """
+    num_bits = check_count(num_bits, "num_bits", "unpack", least=0)
+    if not isinstance(x, jax.Array):
+        x = np.asanyarray(x)
+    if x.dtype != jnp.uint32 or isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"unpack: wanted uint32 words, got {type(x).__name__} of {x.dtype}.")
     x = jnp.asarray(x)
-    if x.dtype != jnp.uint32:
-        raise TypeError(f"unpack: wanted uint32 words, got {x.dtype}.")
     if num_bits < 1 or x.ndim == 0 or x.shape[-1] != num_words(num_bits):
         raise ValueError(
             f"unpack: num_bits={num_bits} needs a last axis of {-(-num_bits // WORD_BITS)} words, got shape {x.shape}."

@@ -1,6 +1,9 @@
 """Checks of arguments that many functions share."""
 
 import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -20,12 +23,89 @@ def check_count(value: int, name: str, who: str, least: int = 1) -> int:
       3
     """
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{who}: {name} must be an integer, got {value!r}.")
+        raise TypeError(f"{who}: {name} must be an integer, got {shown(value)}.")
     if value < least:
         raise ValueError(f"{who}: {name} must be at least {least}, got {value}.")
     if value > INT32_MAX:
         raise ValueError(f"{who}: {name} must be at most {INT32_MAX:,}, got {value}.")
     return int(value)
+
+
+def check_real(value: Any, name: str, who: str) -> float:
+    """A real number as a float, NaN and infinity too, or a TypeError that names who wanted it.
+
+    Example:
+      >>> check_real(np.float32(0.5), "alpha", "equiangular_frame")
+      0.5
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"{who}: {name} must be a number, got {shown(value)}.")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{who}: {name} must be a number of this world, got {value}.") from None
+
+
+def check_type(value: Any, kind: type | tuple[type, ...], name: str, who: str) -> None:
+    """Raises a TypeError that names who wanted what, if the value is of another type."""
+    if not isinstance(value, kind):
+        kinds = " or ".join(one.__name__ for one in (kind if isinstance(kind, tuple) else (kind,)))
+        raise TypeError(f"{who}: {name} must be {kinds}, got {shown(value)}.")
+
+
+def check_choice(value: Any, known: Sequence[Any], name: str, who: str) -> None:
+    """Raises a ValueError that names who wanted what, if the value is none of those known."""
+    if not any(type(value) is type(one) and value == one for one in known):
+        raise ValueError(f"{who}: {name} must be {' or '.join(map(repr, known))}, got {shown(value)}.")
+
+
+def check_several(value: Any, name: str, who: str) -> tuple[Any, ...]:
+    """The values of a sequence or array, or a TypeError that names who wanted them."""
+    if not is_several(value):
+        raise TypeError(f"{who}: {name} must be a sequence, got {shown(value)}.")
+    return tuple(value)
+
+
+def is_several(value: Any) -> bool:
+    """Whether this is a sequence or an array of values."""
+    return (
+        isinstance(value, Iterable) and not isinstance(value, str | bytes | dict) and getattr(value, "shape", 1) != ()
+    )
+
+
+def check_path(value: Any, name: str, who: str) -> Path:
+    """A path, or a TypeError that names who wanted one."""
+    if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str):
+        raise TypeError(f"{who}: {name} must be a path, got {shown(value)}.")
+    if "\0" in os.fspath(value):
+        raise ValueError(f"{who}: {name} must be a path, which has no null character, got {shown(value)}.")
+    return Path(value)
+
+
+def is_integer(dtype: Any) -> bool:
+    """Whether arrays of this dtype hold integers; to NumPy timedelta64 holds them, too."""
+    return bool(jax.numpy.issubdtype(dtype, jax.numpy.integer)) and getattr(dtype, "kind", "") != "m"
+
+
+def check_array(value: Any, name: str, who: str) -> None:
+    """Raises a TypeError that names who wanted one, if this is no array, or has a mask, which JAX would ignore."""
+    if not isinstance(value, jax.Array | np.ndarray | jax.ShapeDtypeStruct) or isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{who}: {name} must be an array, got {type(value).__name__}.")
+    if isinstance(value, np.ndarray) and (value.dtype.kind in "OSUVM" or not value.dtype.isnative):
+        raise TypeError(f"{who}: {name} must be an array of numbers in the machine's own order, got {value.dtype}.")
+
+
+def shown(value: Any) -> str:
+    """A value as messages show it: short, an array by its dtype and shape.
+
+    Example:
+      >>> shown("a" * 100), shown(np.zeros(3))
+      ("'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...", 'float64 (3,)')
+    """
+    if hasattr(value, "dtype") and hasattr(value, "shape"):
+        return f"{value.dtype} {value.shape}" if value.shape else f"{value.dtype} {value}"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 def check_memory(num_bytes: int, what: str, who: str) -> None:

@@ -11,12 +11,14 @@ import functools
 import os
 import pathlib
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 import jax
 from jax.experimental.xla_metadata import set_xla_metadata
 from jax.extend.core import get_opaque_trace_state
+
+from bep_jax.kernels.checks import check_type, shown
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -86,8 +88,11 @@ def jit(function: Callable[_P, _R] | None = None, *, compiler_options: dict[str,
       >>> scores.shape
       (3, 2)
     """
+    check_type({} if compiler_options is None else compiler_options, Mapping, "compiler_options", "jit")
     if function is None:
         return functools.partial(jit, compiler_options=compiler_options, **options)
+    if not callable(function):
+        raise TypeError(f"jit: wanted a function, got {shown(function)}.")
     return _Jitted(function, compiler_options or {}, options)
 
 
@@ -96,7 +101,6 @@ def tracing() -> bool:
     return get_opaque_trace_state() != _EAGER
 
 
-@functools.cache
 def compiler_options(*, once: bool = False) -> dict[str, int | bool] | None:
     """Options for the outermost `jax.jit` that make kernels fastest here; `jit` has them.
 
@@ -112,6 +116,12 @@ def compiler_options(*, once: bool = False) -> dict[str, int | bool] | None:
       >>> import bep_jax as bep
       >>> step = jax.jit(bep.step, compiler_options=bep.compiler_options())  # bep.jit(bep.step)
     """
+    check_type(once, bool, "once", "compiler_options")
+    return _known_options(once)
+
+
+@functools.cache
+def _known_options(once: bool) -> dict[str, int | bool] | None:
     options: dict[str, int | bool] = {"xla_cpu_prefer_vector_width": 512}
     if once:
         options = {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 1}

@@ -19,13 +19,14 @@ import numpy as np
 from jax import export, lax
 
 from bep_jax.kernels import bits, products
+from bep_jax.kernels.checks import check_array, is_integer
 from bep_jax.kernels.isolate import isolated, jit
 from bep_jax.kernels.popcounts import VECTOR
 from bep_jax.kernels.seeds import one_by_one, over_seeds
 from bep_jax.learning.rule import Limits, Rule, limits_of
 from bep_jax.network import dense
-from bep_jax.network.layers.layer import Operands, Residuals, Signals
-from bep_jax.network.model import Model, Params
+from bep_jax.network.layers.layer import Operands, Residuals, Signals, check_residuals
+from bep_jax.network.model import Model, Params, check_params
 from bep_jax.network.visible import Visible, check_visible
 
 _NEVER = jnp.iinfo(jnp.int32).min
@@ -141,6 +142,9 @@ def backward(
       (3, 15)
     """
     check_model("backward", model)
+    check_weights("backward", model, params)
+    check_residuals("backward", residuals, len(model.layers))
+    check_array(logits, "logits", "backward")
     batch = residuals[-1].preactivations.shape[-1]
     if logits.shape != (batch, model.num_classes) or logits.dtype != jnp.int32:
         raise ValueError(
@@ -323,12 +327,18 @@ def check_model(who: str, model: Model) -> None:
 def check_inputs(who: str, model: Model, params: Params | Visible, x: jax.Array, *, visible: bool = False) -> None:
     """Raises a TypeError or ValueError, naming ``who``, if params or inputs do not fit the model."""
     check_model(who, model)
+    check_array(x, "x", who)
     if visible and isinstance(params, Visible):
         check_visible(who, model, params)
         check_words(who, model, x)
         return
-    if not isinstance(params, Params):
-        raise TypeError(f"{who}: wanted Params, from model.init, got {type(params).__name__}.")
+    check_weights(who, model, params)
+    check_words(who, model, x)
+
+
+def check_weights(who: str, model: Model, params: Any) -> None:
+    """Raises a TypeError or ValueError, naming ``who``, if these are not the model's `Params`, of one seed."""
+    check_params(params, who)
     if len(params.hidden) != len(model.matrix_shapes):
         raise ValueError(f"{who}: the model has {len(model.matrix_shapes)} matrices, params {len(params.hidden)}.")
     wanted = [(shape, "int16") for shape in model.matrix_shapes]
@@ -340,7 +350,6 @@ def check_inputs(who: str, model: Model, params: Params | Visible, x: jax.Array,
         if a.dtype != dtype:
             raise TypeError(f"{who}: params of shape {shape} must be {dtype}, got {a.dtype}.")
     bits.check_padding(params.classifier, model.num_outputs, f"{who}: params.classifier")
-    check_words(who, model, x)
 
 
 def check_batch(who: str, model: Model, params: Params, x: jax.Array, y: jax.Array, where: jax.Array | None) -> None:
@@ -367,8 +376,9 @@ def check_words(who: str, model: Model, x: jax.Array) -> None:
 
 def check_labels(who: str, model: Model, batch: int, y: jax.Array, where: jax.Array | None) -> None:
     """Raises a TypeError or ValueError, naming ``who``, if labels do not fit."""
-    if not hasattr(y, "dtype") or not jnp.issubdtype(y.dtype, jnp.integer):
-        raise TypeError(f"{who}: y must be an array of integer labels, got {getattr(y, 'dtype', type(y).__name__)}.")
+    check_array(y, "y", who)
+    if not is_integer(y.dtype):
+        raise TypeError(f"{who}: y must be an array of integer labels, got {y.dtype}.")
     if y.shape != (batch,):
         raise ValueError(f"{who}: y must be [B] = ({batch},) like x, got {y.shape}.")
     if not isinstance(y, jax.core.Tracer):
@@ -378,6 +388,10 @@ def check_labels(who: str, model: Model, batch: int, y: jax.Array, where: jax.Ar
         least, most = int(values.min()), int(values.max())
         if least < 0 or most >= model.num_classes:
             raise ValueError(f"{who}: labels must be in 0..{model.num_classes - 1}, got {least}..{most}.")
-    if where is not None and (str(getattr(where, "dtype", "")) != "bool" or where.shape != (batch,)):
+    if where is not None and (str(getattr(where, "dtype", "")) != "bool" or where.shape != (batch,) or _masked(where)):
         got = f"{where.dtype} {where.shape}" if hasattr(where, "dtype") else type(where).__name__
         raise ValueError(f"{who}: where must be bool [B] = ({batch},), got {got}.")
+
+
+def _masked(array: Any) -> bool:
+    return isinstance(array, np.ma.MaskedArray)

@@ -12,7 +12,7 @@ Source: measured; the page "Choosing settings" of the documentation has the figu
 import math
 from statistics import NormalDist
 
-from bep_jax.kernels.checks import check_count
+from bep_jax.kernels.checks import check_count, check_type
 from bep_jax.network.layers.layer import Layer
 from bep_jax.network.model import Model
 
@@ -47,7 +47,10 @@ def initial_scale(model: Model, batch_size: int, num_steps: int | None = None) -
       >>> initial_scale(cell, batch_size=100, num_steps=28)
       (1792.0, 64.0)
     """
+    check_type(model, Model, "model", "initial_scale")
     batch_size = check_count(batch_size, "batch_size", "initial_scale")
+    if num_steps is not None:
+        num_steps = check_count(num_steps, "num_steps", "initial_scale")
     if model.recurrent and num_steps is None:
         raise ValueError("initial_scale: a recurrent model wants num_steps, the time steps of a sample.")
     tied = any(layer.num_outputs != layer.width for layer in model.layers)

@@ -15,6 +15,7 @@ import numpy as np
 import optax
 from jax import export
 
+from bep_jax.kernels.checks import check_array, check_type, shown
 from bep_jax.kernels.host import put_like, to_host
 from bep_jax.kernels.isolate import isolated, jit
 from bep_jax.learning.rule import Limits, Rule, check_limits, draw_thresholds, np_to_jax, reinforcement_base
@@ -82,6 +83,7 @@ def optimizer(rule: Rule | Limits, key: jax.Array) -> optax.GradientTransformati
         if hidden is None:
             raise ValueError("optimizer: update needs the hidden weights: opt.update(updates, state, params.hidden).")
         leaves = _matrices("update", hidden)
+        check_state("optimizer: update", state)
         structure: Any = jax.tree.structure(hidden)
         changes = structure.flatten_up_to(updates)
         if not all(jnp.issubdtype(u.dtype, jnp.integer) for u in changes):
@@ -122,9 +124,12 @@ def rescale(opt_state, error_rate: jax.typing.ArrayLike):
     """
     if any(isinstance(leaf, jax.core.Tracer) for leaf in (error_rate, *jax.tree.leaves(opt_state))):
         raise TypeError("rescale: runs on the host, outside jit and vmap; it computes in float64.")
-    rate = np.asarray(error_rate, np.float64)
+    try:
+        rate = np.asarray(error_rate, np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"rescale: error_rate must be numbers, got {shown(error_rate)}.") from None
     if not np.all((rate >= 0) & (rate <= 1)):
-        raise ValueError(f"rescale: error_rate must be in [0, 1], got {error_rate}.")
+        raise ValueError(f"rescale: error_rate must be in [0, 1], got {shown(error_rate)}.")
     found = 0
 
     def visit(node):
@@ -198,8 +203,24 @@ def _weight_bits(rows: jax.Array, columns: jax.Array) -> jax.Array:
     return x ^ (x >> jnp.uint32(16))
 
 
+def check_state(who: str, state: OptimizerState) -> None:
+    """Raises a TypeError or ValueError, naming ``who``, if this is no state of the optimizer."""
+    check_type(state, OptimizerState, "the state", who)
+    check_array(state.key, "key", who)
+    raw = state.key.dtype == jnp.uint32 and state.key.shape[-1:] == (2,)
+    if not raw and not jnp.issubdtype(state.key.dtype, jax.dtypes.prng_key):
+        raise TypeError(f"{who}: key must be of jax.random.key, got {state.key.dtype} {state.key.shape}.")
+    for name, dtype in (("base", "uint32"), ("draw", "uint32"), ("saturation", "int32")):
+        array = getattr(state, name)
+        check_array(array, name, who)
+        if array.dtype != dtype:
+            raise TypeError(f"{who}: {name} must be {dtype}, got {array.dtype}.")
+
+
 def _matrices(who: str, hidden) -> list[jax.Array]:
     leaves = jax.tree.leaves(hidden)
+    for leaf in leaves:
+        check_array(leaf, "every array of hidden", f"optimizer: {who}")
     if not leaves or any(h.dtype != jnp.int16 or h.ndim != 2 for h in leaves):
         got = [(str(h.dtype), h.shape) for h in leaves]
         raise TypeError(f"optimizer: {who} wants params.hidden, int16 matrices, got {got}.")

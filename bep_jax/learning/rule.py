@@ -10,7 +10,7 @@ Source: arXiv 2512.04189, Eq. 1 (margin), 6 (gate), Sections 3.3 (groups) and 3.
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ import jax
 import numpy as np
 from jax import export
 
+from bep_jax.kernels.checks import check_real, check_type, shown
 from bep_jax.kernels.isolate import tracing
 from bep_jax.learning.laws import divisors, usual_gates, usual_group_size
 from bep_jax.network.model import Model
@@ -60,14 +61,18 @@ class Rule:
 
     def __post_init__(self) -> None:
         sizes: Any = self.group_size
-        if np.ndim(sizes) == 1:
+        if (
+            isinstance(sizes, Iterable)
+            and not isinstance(sizes, str | bytes)
+            and len(getattr(sizes, "shape", "1")) == 1
+        ):
             object.__setattr__(self, "group_size", tuple(_integer("group_size", g) for g in sizes))
         elif sizes is not None:
             object.__setattr__(self, "group_size", _integer("group_size", sizes))
         object.__setattr__(self, "bits", _integer("bits", self.bits))
         for name in ("margin", "gate", "reinforcement", "band"):
             if name != "gate" or self.gate is not None:
-                object.__setattr__(self, name, _real(name, getattr(self, name)))
+                object.__setattr__(self, name, check_real(getattr(self, name), name, "Rule"))
         if not 0 < self.margin <= 1:
             raise ValueError(f"Rule: margin must be in (0, 1], got {self.margin}.")
         for name in ("gate", "band"):
@@ -174,9 +179,10 @@ def limits_of(model: Model, rule: Rule | Limits) -> Limits:
       ValueError: limits of another model, or that no rule means.
     """
     if not isinstance(rule, Limits):
-        return (
-            thresholds(model, rule) if tracing() else _known_thresholds(model, rule, jax.sharding.get_abstract_mesh())
-        )
+        if tracing() or not (isinstance(model, Model) and isinstance(rule, Rule)):
+            return thresholds(model, rule)
+        return _known_thresholds(model, rule, jax.sharding.get_abstract_mesh())
+    check_type(model, Model, "the model", "limits")
     layers, matrices = len(model.layers), len(model.matrix_shapes)
     check_limits(rule, "limits")
     # A leading axis is `fit`'s to map over; elsewhere the checks of shapes below catch it.
@@ -263,11 +269,5 @@ def next_group_size(width: int, group_size: int) -> int:
 
 def _integer(name: str, value) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"Rule: {name} must be an integer, got {value!r}.")
+        raise TypeError(f"Rule: {name} must be an integer, got {shown(value)}.")
     return int(value)
-
-
-def _real(name: str, value) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise TypeError(f"Rule: {name} must be a number, got {value!r}.")
-    return float(value)

@@ -14,7 +14,7 @@ from bep_jax.kernels import products
 from bep_jax.kernels.isolate import isolated, jit
 from bep_jax.learning import chain
 from bep_jax.learning.chain import Stats
-from bep_jax.learning.optimizer import OptimizerState, advance_inline, optimizer, step_words
+from bep_jax.learning.optimizer import OptimizerState, advance_inline, check_state, optimizer, step_words
 from bep_jax.learning.rule import Limits, Rule, limits_of
 from bep_jax.network.model import Model, Params
 
@@ -64,6 +64,7 @@ def step(
             f"step: wanted an OptimizerState, from bep.optimizer(rule, key).init(params.hidden), got "
             f"{type(opt_state).__name__}; with other optax transformations compose bep.updates and opt.update."
         )
+    check_state("step", opt_state)
     if opt_state.draw.shape != (len(model.matrix_shapes),):
         raise ValueError(
             f"step: the optimizer state is for {opt_state.draw.shape} matrices, the model has "

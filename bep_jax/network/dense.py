@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bep_jax.kernels import bits, products
+from bep_jax.kernels.arrays import takes
 from bep_jax.kernels.isolate import isolated
 
 # Marks a neuron that cannot win; above every score.
@@ -49,6 +50,11 @@ def forward(hidden: jax.Array | Packed, inputs: jax.Array) -> jax.Array:
     """
     if isinstance(hidden, Packed):
         return products.forward_by_words(hidden.words, inputs, neurons=hidden.shape[0], num_inputs=hidden.shape[1])
+    return _forward(hidden, inputs)
+
+
+@takes(hidden="integers [N, K]", inputs="uint32 [Wk, B]")
+def _forward(hidden: jax.Array, inputs: jax.Array) -> jax.Array:
     return products.forward(visible(hidden), inputs, hidden.shape[1])
 
 
@@ -86,6 +92,7 @@ def packed(hidden: jax.Array) -> jax.Array:
     return transposed(visible_by_neurons(hidden))
 
 
+@takes(hidden="integers [N, K]")
 @isolated
 def visible_by_neurons(hidden: jax.Array) -> jax.Array:
     """Visible weights sign(H), packed along the neurons, for products with Wᵀ.
@@ -104,6 +111,7 @@ def visible_by_neurons(hidden: jax.Array) -> jax.Array:
     return bits.pack_major(hidden >= 0)
 
 
+@takes(preactivations="integers [N, B]")
 @isolated
 def activate(preactivations: jax.Array) -> jax.Array:
     """Activations a = sign(z), packed; sign(0) = +1 (Eq. 2).
@@ -122,6 +130,7 @@ def activate(preactivations: jax.Array) -> jax.Array:
     return bits.pack_major(preactivations >= 0)
 
 
+@takes(preactivations="integers [..., N, B]", threshold=">= 0")
 @isolated
 def gate(preactivations: jax.Array, threshold: jax.Array) -> jax.Array:
     """Neurons near their flip, ``|z| <= threshold`` (Eq. 6).
@@ -144,6 +153,7 @@ def gate(preactivations: jax.Array, threshold: jax.Array) -> jax.Array:
     return bits.pack_major(shifted <= (2 * threshold).astype(jnp.uint32))
 
 
+@takes(preactivations="integers [N, B]", active="bool [B]", width=">= 0")
 @isolated
 def band(preactivations: jax.Array, active: jax.Array, width: jax.Array) -> jax.Array:
     """The neurons that learn by band: ``|z| < κ``, right or wrong, in active samples.
@@ -168,6 +178,7 @@ def band(preactivations: jax.Array, active: jax.Array, width: jax.Array) -> jax.
     return inside & jnp.where(active, jnp.uint32(2**32 - 1), jnp.uint32(0))[None, :]
 
 
+@takes(hidden="integers [N, K]", desired="uint32 [Wn, B]", gates="uint32 [Wn, B]")
 def desired_input(hidden: jax.Array, desired: jax.Array, gates: jax.Array) -> jax.Array:
     """Desired activations of the layer below: a*_{l-1} = sign(Wᵀ (g ⊙ a*)) (Eq. 5 and 7).
 
@@ -188,6 +199,7 @@ def desired_input(hidden: jax.Array, desired: jax.Array, gates: jax.Array) -> ja
     return activate(products.backward(visible_by_neurons(hidden), desired, gates))
 
 
+@takes(preactivations="integers [M, N, B]", desired="uint32 [M, Wn, B]")
 @isolated
 def summed_stability(preactivations: jax.Array, desired: jax.Array) -> jax.Array:
     """u = Σ a* ⊙ z over M tied positions (Section 3.5).
@@ -209,6 +221,7 @@ def summed_stability(preactivations: jax.Array, desired: jax.Array) -> jax.Array
     return jnp.sum(jnp.where(bits.unpack_major(desired, num_bits=z.shape[-2]), z, -z), axis=0, dtype=jnp.int32)
 
 
+@takes(preactivations="int32 [N, B]", desired="uint32 [Wn, B]", active="bool [B]", group_size=">= 1", bound=">= 1")
 def winners(
     preactivations: jax.Array, desired: jax.Array, active: jax.Array, group_size: jax.Array, *, bound: int
 ) -> jax.Array:
@@ -237,6 +250,7 @@ def winners(
     return _winners(_keys(preactivations, desired, active, index_bits=index_bits), group_size, index_bits)
 
 
+@takes(summed_stability="int32 [N, B]", active="bool [B]", group_size=">= 1", bound=">= 1")
 def tied_winners(summed_stability: jax.Array, active: jax.Array, group_size: jax.Array, *, bound: int) -> jax.Array:
     """The winner mask that tied positions share, from the stability summed over them (Section 3.5).
 
@@ -318,6 +332,7 @@ def _pack_zeros(above: jax.Array) -> jax.Array:
     return bits.pack_major(above == 0)
 
 
+@takes(words="uint32 [W, B]")
 @isolated
 def transposed(words: jax.Array) -> jax.Array:
     """Packs the bits of words along the other axis: along the batch, for :func:`bep_jax.kernels.products.outer`.

@@ -20,7 +20,7 @@ import numpy as np
 from jax import lax
 
 from bep_jax.kernels import bits
-from bep_jax.kernels.checks import check_count
+from bep_jax.kernels.checks import check_count, check_real
 
 MAX_SWEEPS = 100
 _ALPHA_DENOMINATOR = 64
@@ -59,6 +59,7 @@ def equiangular_frame(key: jax.Array, num_classes: int, width: int, *, alpha: fl
     """
     num_classes = check_count(num_classes, "num_classes", "equiangular_frame", least=2)
     width = check_count(width, "width", "equiangular_frame")
+    alpha = check_real(alpha, "alpha", "equiangular_frame")
     if not 0.0 <= alpha < float("inf"):
         raise ValueError(f"equiangular_frame: alpha must be finite and at least 0, got {alpha}.")
     weight = Fraction(alpha).limit_denominator(_ALPHA_DENOMINATOR)
@@ -66,8 +67,8 @@ def equiangular_frame(key: jax.Array, num_classes: int, width: int, *, alpha: fl
     if not isinstance(key, jax.Array | np.ndarray):
         raise TypeError(f"equiangular_frame: wanted a key such as jax.random.key(0), got {type(key).__name__}.")
     if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-        if key.dtype != jnp.uint32:
-            raise TypeError(f"equiangular_frame: wanted a key such as jax.random.key(0), got an array of {key.dtype}.")
+        if key.dtype != jnp.uint32 or key.shape != (2,):
+            raise TypeError(f"equiangular_frame: wanted a key such as jax.random.key(0), got {key.dtype} {key.shape}.")
         key = jax.random.wrap_key_data(jnp.asarray(key))
     if key.ndim:
         raise ValueError(f"equiangular_frame: wanted one key, got shape {key.shape}; map over keys with jax.vmap.")

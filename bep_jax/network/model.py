@@ -11,13 +11,13 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bep_jax.kernels.checks import check_count, check_memory
+from bep_jax.kernels.checks import check_array, check_count, check_memory, check_several, check_type, is_several, shown
 from bep_jax.network.frames import equiangular_frame
 from bep_jax.network.layers.convolution import Convolution, usual_filters
 from bep_jax.network.layers.dense import Dense
@@ -39,6 +39,19 @@ class Model:
 
     layers: tuple[Layer, ...]
     num_classes: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layers", check_several(self.layers, "layers", "Model"))
+        object.__setattr__(self, "num_classes", check_count(self.num_classes, "num_classes", "Model", least=2))
+        if not self.layers:
+            raise ValueError("Model: wanted at least one layer.")
+        for layer in self.layers:
+            check_type(layer, Layer, "every layer", "Model")
+        for before, after in itertools.pairwise(self.layers):
+            if before.num_outputs != after.num_inputs:
+                raise ValueError(
+                    f"Model: a layer with {before.num_outputs} outputs comes before one with {after.num_inputs} inputs."
+                )
 
     @property
     def num_inputs(self) -> int:
@@ -121,7 +134,7 @@ def check_scale(who: str, model: Model, scale: float | Sequence[float]) -> tuple
     several = scale if isinstance(scale, Sequence | np.ndarray) and np.ndim(scale) == 1 else None
     for value in (scale,) if several is None else several:
         if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-            raise TypeError(f"{who}: scale must be a number, or one for each layer, got {scale!r}.")
+            raise TypeError(f"{who}: scale must be a number, or one for each layer, got {shown(scale)}.")
         if not (value > 0 and math.isfinite(value)):
             raise ValueError(f"{who}: scale must be positive and finite, got {scale}.")
     scales = (scale,) * len(model.layers) if several is None else tuple(several)
@@ -135,6 +148,14 @@ def check_key(who: str, key: jax.Array) -> None:
     raw = getattr(key, "dtype", None) == jnp.uint32 and key.shape == (2,)
     if not raw and not jnp.issubdtype(getattr(key, "dtype", None) or bool, jax.dtypes.prng_key):
         raise TypeError(f"{who}: wanted a key from jax.random.key, got {type(key).__name__}.")
+
+
+def check_params(params: Any, who: str) -> None:
+    """Raises a TypeError, naming ``who``, if these are no `Params` of arrays."""
+    if not isinstance(params, Params):
+        raise TypeError(f"{who}: wanted Params, from model.init or fit, got {type(params).__name__}.")
+    for array in (*check_several(params.hidden, "params.hidden", who), params.classifier):
+        check_array(array, "every array of params", who)
 
 
 def mlp(*, num_inputs: int, widths: Sequence[int], num_classes: int) -> Model:
@@ -156,8 +177,8 @@ def mlp(*, num_inputs: int, widths: Sequence[int], num_classes: int) -> Model:
       >>> mlp(num_inputs=784, widths=(525, 525), num_classes=10).matrix_shapes
       ((525, 784), (525, 525))
     """
-    if not np.ndim(widths) == 1 or len(widths) == 0:
-        raise ValueError(f"mlp: widths must be a tuple with at least one layer, got {widths!r}.")
+    if not is_several(widths) or not (widths := tuple(widths)):
+        raise ValueError(f"mlp: widths must be a tuple with at least one layer, got {shown(widths)}.")
     sizes = tuple(check_count(s, "every size", "mlp") for s in (num_inputs, *widths))
     layers = tuple(Dense(k, n) for k, n in itertools.pairwise(sizes))
     return Model(layers, check_count(num_classes, "num_classes", "mlp", least=2))
@@ -203,20 +224,22 @@ def conv(
 
     Source: arXiv 2512.04189, Section 3 (the rule); convolutions and the band are not in the paper.
     """
+    image_shape = check_several(image_shape, "image_shape", "conv")
     shape = tuple(check_count(n, "every entry of image_shape", "conv") for n in image_shape)
     channels = check_count(channels, "channels", "conv")
     if filters is None and shape:
         filters = usual_filters(shape)
+    filters = () if filters is None else check_several(filters, "filters", "conv")
     if not shape or not filters:
-        raise ValueError(f"conv: wanted an image_shape and filters, got {tuple(image_shape)} and {filters}.")
+        raise ValueError(f"conv: wanted an image_shape and filters, got {image_shape} and {filters}.")
     layers: list[Layer] = []
     for one in filters:
-        if not isinstance(one, Sequence) or len(one) not in (3, 4):
-            raise ValueError(f"conv: filters are (channels out, patch, stride) or with padding, got {one!r}.")
-        layer = Convolution.over(shape, channels, *one, learns=learns)  # type: ignore[arg-type]
+        if not isinstance(one, Sequence | np.ndarray) or isinstance(one, str | bytes) or len(one) not in (3, 4):
+            raise ValueError(f"conv: filters are (channels out, patch, stride) or with padding, got {shown(one)}.")
+        layer = Convolution.over(shape, channels, *one, learns=learns)
         layers.append(layer)
         shape, channels = layer.grid.counts, layer.width
-    for width in widths:
+    for width in check_several(widths, "widths", "conv"):
         layers.append(Dense(layers[-1].num_outputs, check_count(width, "every width", "conv")))
     return Model(tuple(layers), check_count(num_classes, "num_classes", "conv", least=2))
 
@@ -266,6 +289,6 @@ def rnn(
     horizon = None if horizon is None else check_count(horizon, "horizon", "rnn")
     patterns = None if patterns is None else check_count(patterns, "patterns", "rnn")
     if not isinstance(gated_update, bool):
-        raise TypeError(f"rnn: gated_update must be a bool, got {gated_update!r}.")
+        raise TypeError(f"rnn: gated_update must be a bool, got {shown(gated_update)}.")
     cell = Recurrent(kx, ks, horizon, patterns, gated_update)
     return Model((cell, Dense(ks, ky)), check_count(num_classes, "num_classes", "rnn", least=2))

@@ -13,10 +13,11 @@ import jax
 import jax.numpy as jnp
 
 from bep_jax.kernels import bits
+from bep_jax.kernels.checks import check_type
 from bep_jax.kernels.isolate import jit
 from bep_jax.kernels.popcounts import VECTOR
 from bep_jax.network import dense
-from bep_jax.network.model import Model, Params
+from bep_jax.network.model import Model, Params, check_params
 
 
 class Visible(NamedTuple):
@@ -53,8 +54,8 @@ def visible(model: Model, params: Params) -> Visible:
       >>> visible(model, model.init(jax.random.key(0))).hidden[0].shape
       (2, 16)
     """
-    if not isinstance(params, Params):
-        raise TypeError(f"visible: wanted Params, from model.init or fit, got {type(params).__name__}.")
+    check_type(model, Model, "model", "visible")
+    check_params(params, "visible")
     seeds = params.classifier.shape[:-2]
     classifier = (model.num_classes, bits.num_words(model.num_outputs))
     wanted = tuple((*seeds, *shape) for shape in (*model.matrix_shapes, classifier))

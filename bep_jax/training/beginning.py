@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from bep_jax.kernels import bits
-from bep_jax.learning.optimizer import OptimizerState
-from bep_jax.network.model import Model, Params
+from bep_jax.learning.optimizer import OptimizerState, check_state
+from bep_jax.network.model import Model, Params, check_params
 from bep_jax.training.checkpoint import describe, fingerprint
 from bep_jax.training.devices import Placement
 from bep_jax.training.learner import TrainState
@@ -60,9 +60,10 @@ def beginning(
         if opt_state is not None:
             raise ValueError("fit: opt_state belongs to params; give both.")
         return None
-    if not isinstance(params, Params) or len(params.hidden) != len(model.matrix_shapes):
-        got = f"{len(params.hidden)} matrices" if isinstance(params, Params) else type(params).__name__
-        raise TypeError(f"fit: params must be Params of {len(model.matrix_shapes)} hidden matrices, got {got}.")
+    check_params(params, "fit")
+    if len(params.hidden) != len(model.matrix_shapes):
+        matrices, found = len(model.matrix_shapes), len(params.hidden)
+        raise TypeError(f"fit: params must be Params of {matrices} hidden matrices, got {found} matrices.")
     wanted = [*model.matrix_shapes, (model.num_classes, bits.num_words(model.num_outputs))]
     mapped = np.ndim(params.classifier) == 3
     lead = (num_seeds,) if mapped else ()
@@ -83,7 +84,8 @@ def beginning(
         raise ValueError("fit: scale is for weights drawn anew or for signs; params have hidden weights of their own.")
     if opt_state is not None:
         matrices = len(model.matrix_shapes)
-        if not isinstance(opt_state, OptimizerState) or opt_state.draw.shape not in ((matrices,), (*lead, matrices)):
+        check_state("fit: opt_state", opt_state)
+        if opt_state.draw.shape not in ((matrices,), (*lead, matrices)):
             raise TypeError("fit: opt_state must be an OptimizerState of this model, of one seed or one for each.")
         if opt_state.draw.ndim == 1:
             opt_state = _tiled(opt_state, num_seeds)

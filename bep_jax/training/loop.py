@@ -13,7 +13,6 @@ import contextlib
 import functools
 import itertools
 import os
-import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple, TypedDict
 
@@ -23,6 +22,7 @@ import numpy as np
 from jax import lax
 
 from bep_jax.kernels import bits
+from bep_jax.kernels.checks import check_array, check_path, check_several, check_type, shown
 from bep_jax.kernels.host import to_host
 from bep_jax.network.model import check_key
 from bep_jax.training.beginning import Beginning
@@ -123,6 +123,14 @@ def train(
       TypeError, ValueError: arguments out of range, data that do not fit the model, a checkpoint of another run.
       FileExistsError: there is a checkpoint, and ``resume`` is False.
     """
+    for name, flag in (("progress", progress), ("resume", resume)):
+        check_type(flag, (bool, np.bool_), name, "fit")
+    callbacks = check_several(callbacks, "callbacks", "fit")
+    for callback in callbacks:
+        if not callable(callback):
+            raise TypeError(f"fit: every one of callbacks must be a function, got {type(callback).__name__}.")
+    if checkpoint_dir is not None:
+        checkpoint_dir = check_path(checkpoint_dir, "checkpoint_dir", "fit")
     if resume and checkpoint_dir is None:
         raise ValueError("fit: resume=True wants a checkpoint_dir.")
     if state is not None and checkpoint_dir is not None:
@@ -209,7 +217,8 @@ def train(
                 bar.update()
                 bar.set_postfix({name: f"{metrics[name].mean():.2%}" for name in _shown(metrics)})
                 report = Report(done, epochs, metrics, run.state)
-                if STOP in [callback(report) for callback in callbacks]:
+                answers = [callback(report) for callback in callbacks]
+                if any(isinstance(answer, str) and answer == STOP for answer in answers):
                     stopped = True
                     break
             if checkpoints is not None:
@@ -248,14 +257,13 @@ def check_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
       ((0, 1, 2), (7,))
     """
     message = (
-        f"fit: seeds must be a count from 1 to {MOST_SEEDS:,}, or so many integers in 0..2**32 - 1, got "
-        f"{textwrap.shorten(repr(seeds), 80)}."
+        f"fit: seeds must be a count from 1 to {MOST_SEEDS:,}, or so many integers in 0..2**32 - 1, got {shown(seeds)}."
     )
     if isinstance(seeds, int | np.integer) and not isinstance(seeds, bool):
         if not 1 <= seeds <= MOST_SEEDS:
             raise ValueError(message)
         return tuple(range(int(seeds)))
-    if isinstance(seeds, bool | str) or not isinstance(seeds, Iterable):
+    if isinstance(seeds, bool | str) or not isinstance(seeds, Iterable) or len(getattr(seeds, "shape", (0,))) != 1:
         raise TypeError(message)
     which = tuple(itertools.islice(seeds, MOST_SEEDS + 1))
     if not all(isinstance(seed, int | np.integer) and not isinstance(seed, bool) for seed in which):
@@ -345,6 +353,9 @@ def _started(learner: Learner, settings: Any, keys: Sequence[jax.Array], given: 
     if given is None:
         states = [first_state(learner, row, key) for row, key in zip(rows, keys, strict=True)]
         return jax.tree.map(lambda *a: jnp.stack(a), *states)
+    check_type(given, TrainState, "state", "fit")
+    for leaf in jax.tree.leaves(given):
+        check_array(leaf, "every array of state", "fit")
     one = jax.eval_shape(functools.partial(first_state, learner), rows[0], keys[0])
     wanted = jax.tree.map(lambda a: ((len(keys), *a.shape), str(a.dtype)), one)
     if jax.tree.map(lambda a: (a.shape, str(a.dtype)), given) != wanted:

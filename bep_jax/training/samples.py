@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from bep_jax.kernels.checks import check_array, check_choice, check_real, shown
 from bep_jax.learning.chain import check_inputs, check_labels
 from bep_jax.network.model import Model
 
@@ -60,6 +61,10 @@ def check_data(model: Model, data, num_seeds: int) -> tuple[Arrays, int | None]:
         raise TypeError(f"fit: data must have train_x, train_y, test_x and test_y: {error}.") from None
     if (arrays.test_x is None) != (arrays.test_y is None):
         raise TypeError("fit: data must have both test_x and test_y, or neither.")
+    arrays = Arrays(*map(_native, arrays))
+    for name, array in zip(Arrays._fields, arrays, strict=True):
+        if array is not None:
+            check_array(array, f"data.{name}", "fit")
     axis = 0 if np.ndim(arrays.train_y) == 2 else None
     if axis == 0 and any(a.shape[0] != num_seeds for a in arrays[:4] if a is not None):
         raise ValueError(f"fit: data hold {arrays.train_y.shape[0]} draws, for {num_seeds} seeds.")
@@ -73,6 +78,13 @@ def check_data(model: Model, data, num_seeds: int) -> tuple[Arrays, int | None]:
     return arrays._replace(**dict(zip(("train_y", "test_y"), as_labels, strict=True))), axis
 
 
+def _native(array: Any) -> Any:
+    """Numbers in the machine's own order of bytes, as of a file of another machine."""
+    if isinstance(array, np.ndarray) and not array.dtype.isnative:
+        return array.astype(array.dtype.newbyteorder("="))
+    return array
+
+
 def check_numbers(epochs, batch_size, validation, patience, stop_after=None) -> None:
     """Raises a ValueError for numbers that cannot train."""
     optional = {"patience": patience, "stop_after": stop_after}
@@ -80,8 +92,8 @@ def check_numbers(epochs, batch_size, validation, patience, stop_after=None) -> 
         if name in optional and value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-            raise ValueError(f"fit: {name} must be an integer of at least 1, got {value!r}.")
-    if not 0 <= validation < 1:
+            raise ValueError(f"fit: {name} must be an integer of at least 1, got {shown(value)}.")
+    if not 0 <= check_real(validation, "validation", "fit") < 1:
         raise ValueError(f"fit: validation must be a fraction in [0, 1), got {validation}.")
 
 
@@ -95,5 +107,4 @@ def cut_batch(batch_size: int, data) -> int:
 def check_choices(keep, class_weight) -> None:
     """Raises a ValueError for a choice that there is not."""
     for name, value, known in (("keep", keep, ("last", "best")), ("class_weight", class_weight, (None, "balanced"))):
-        if value not in known:
-            raise ValueError(f"fit: {name} must be {' or '.join(map(repr, known))}, got {value!r}.")
+        check_choice(value, known, name, "fit")

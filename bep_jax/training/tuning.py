@@ -20,12 +20,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bep_jax.data.dataset import Dataset
+from bep_jax.data.dataset import Dataset, check_seed
+from bep_jax.kernels.checks import check_path, check_real, check_type
 from bep_jax.learning.laws import divisors, gate_factors, initial_scale, usual_groups
 from bep_jax.learning.rule import Rule, thresholds
 from bep_jax.network.model import Model, mlp, rnn
 from bep_jax.training.checkpoint import fingerprint
 from bep_jax.training.fitting import fit, start_states
+from bep_jax.training.samples import check_choices, check_numbers
 
 FILE = "tune.jsonl"
 MARGINS, REINFORCEMENTS = (0.25, 0.5, 0.75, 1.0), (0.25, 0.5, 1.0)
@@ -118,11 +120,18 @@ def tune(
       >>> best.validation_accuracy >= best.default_accuracy
       True
     """
+    check_type(data, (Dataset, Mapping), "data", "tune")
     named = {"": data} if isinstance(data, Dataset) else dict(data)
+    check_type({} if models is None else models, Mapping, "models", "tune")
     shapes = []
     for name, samples in named.items():
+        check_type(samples, Dataset, "every data set", "tune")
         for label, make in (usual_models(samples) if models is None else models).items():
-            shapes.append(Shape(name, label, samples, make(samples)))
+            if not callable(make):
+                raise TypeError(f"tune: models must hold functions of the data, got {type(make).__name__}.")
+            network = make(samples)
+            check_type(network, Model, "what functions in models return", "tune")
+            shapes.append(Shape(name, label, samples, network))
     options = {"batch_size": batch_size, "class_weight": class_weight, "validation": validation}
     return search(shapes, minutes, epochs, margin, seed, out, progress, options)
 
@@ -145,8 +154,13 @@ def search(
     options: Mapping[str, Any],
 ) -> Best:
     """`tune` on given shapes; ``options`` are those of `bep_jax.fit`, the same for all."""
-    if not shapes or not 0 <= minutes < math.inf or epochs < 1:
-        raise ValueError(f"tune: wanted data, minutes of at least 0 and epochs of at least 1, got {minutes}, {epochs}.")
+    if not shapes or not 0 <= check_real(minutes, "minutes", "tune") < math.inf:
+        raise ValueError(f"tune: wanted data, and minutes of at least 0, got {len(shapes)} networks, {minutes}.")
+    check_numbers(epochs, options["batch_size"], options["validation"], None)
+    check_choices("last", options["class_weight"])
+    check_seed(seed, "tune")
+    margin = Rule(margin=margin).margin
+    out = None if out is None else check_path(out, "out", "tune")
     if any(shape.samples.num_seeds is not None for shape in shapes):
         raise ValueError("tune: wanted one draw of the data; load it with one seed.")
     from tqdm.auto import tqdm  # here, so that a step needs jax, optax and numpy alone
@@ -158,7 +172,7 @@ def search(
         "options": dict(options),
         "shapes": [[s.data, s.model, fingerprint(s.samples.train_x), fingerprint(s.samples.train_y)] for s in shapes],
     }
-    log = _Log(None if out is None else Path(out), config)
+    log = _Log(out, config)
     with tqdm(total=round(60 * minutes), unit="s", disable=not progress) as bar:
         run = _Search(shapes, margin, seed, log, options, bar)
         first, second = (max(1, epochs // share) for share in (9, 3))

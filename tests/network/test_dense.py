@@ -140,3 +140,44 @@ def test_no_winners_where_nothing_is_wrong_or_active():
     np.testing.assert_array_equal(dense.winners(z, right, both, jnp.int32(1), bound=3), 0)
     np.testing.assert_array_equal(dense.winners(z, opposite, neither, jnp.int32(1), bound=3), 0)
     np.testing.assert_array_equal(dense.tied_winners(-jnp.abs(z), neither, jnp.int32(2), bound=3), 0)
+
+
+WORDS = jnp.ones((2, 4), jnp.uint32)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "match"),
+    [
+        (
+            lambda z: dense.gate(z.astype(jnp.float32), 3),
+            TypeError,
+            "gate: preactivations must be integers",
+        ),
+        (lambda z: dense.gate(z, -1), ValueError, "gate: threshold must be a whole number of at least 0, got -1"),
+        (lambda z: dense.gate(z, 2**31), ValueError, "gate: threshold must be"),
+        (lambda z: dense.activate([1, 2]), TypeError, r"activate: preactivations must be integers \[N, B\], got list"),
+        (
+            lambda z: dense.band(z, jnp.ones(5, bool), 3),
+            ValueError,
+            r"active must be bool \[B\] with N=33, B=4",
+        ),
+        (
+            lambda z: dense.winners(z, WORDS[:1], jnp.ones(4, bool), 3, bound=9),
+            ValueError,
+            r"desired must be uint32 \[Wn",
+        ),
+        (lambda z: dense.winners(z, WORDS, jnp.ones(4, bool), 0, bound=9), ValueError, "group_size must be"),
+        (lambda z: dense.winners(z, WORDS, jnp.ones(4, bool), 1.0, bound=9), TypeError, "group_size must be"),
+        (
+            lambda z: dense.forward(z, WORDS),
+            ValueError,
+            r"forward: inputs must be uint32 \[Wk, B\] with N=33, K=4",
+        ),
+        (lambda z: dense.visible(z.astype(bool)), TypeError, "hidden must be integers"),
+        (lambda z: dense.transposed(z), TypeError, "words must be uint32"),
+        (lambda z: dense.transposed(WORDS[:0]), ValueError, r"words must be uint32 \[W, B\], got \(0, 4\)"),
+    ],
+)
+def test_arrays_that_a_kernel_is_not_written_for(call, error, match):
+    with pytest.raises(error, match=match):
+        call(jnp.ones((33, 4), jnp.int32))

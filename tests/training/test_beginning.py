@@ -44,7 +44,7 @@ def test_errors(data, first):
         bep.fit(MODEL, RULE, data, params=first.params, scale=3.0, **OPTIONS)
     with pytest.raises(ValueError, match="opt_state belongs to params"):
         bep.fit(MODEL, RULE, data, opt_state=first.state.opt_state, **OPTIONS)
-    with pytest.raises(TypeError, match="must be Params of 1 hidden"):
+    with pytest.raises(TypeError, match="fit: wanted Params"):
         bep.fit(MODEL, RULE, data, params=3, **OPTIONS)
     with pytest.raises(ValueError, match=r"wanted \(3, 15, 40\), got \(2, 15, 40\)"):
         bep.fit(MODEL, RULE, data, params=first.params, **{**OPTIONS, "seeds": 3})

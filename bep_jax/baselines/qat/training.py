@@ -17,6 +17,7 @@ import optax
 from jax import lax
 
 from bep_jax.baselines.qat.network import Trained, Variables, batch_mean, check, forward, init, logits
+from bep_jax.kernels.checks import check_real, check_several, check_type
 from bep_jax.learning.chain import check_labels
 from bep_jax.network.model import Model
 from bep_jax.training import loop
@@ -150,7 +151,10 @@ def fit(
     """
     options["patience"] = None
     seeds = loop.check_seeds(seeds)
-    rate = jnp.asarray(learning_rate, jnp.float32)
+    check_type(model, Model, "model", "fit")
+    given = check_several(learning_rate, "learning_rate", "fit") if np.ndim(learning_rate) else (learning_rate,)
+    rates = [check_real(one, "learning_rate", "fit") for one in given]
+    rate = jnp.asarray(rates if np.ndim(learning_rate) else rates[0], jnp.float32)
     if not bool(jnp.all((rate > 0) & jnp.isfinite(rate))):
         raise ValueError(f"fit: learning_rate must be positive and finite, got {learning_rate}.")
     num_steps = np.shape(data.train_x)[-2] if model.recurrent else None

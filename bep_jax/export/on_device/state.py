@@ -186,6 +186,8 @@ def load_c_state(model: Model, data: bytes) -> tuple[Params, OptimizerState]:
     """
     if not isinstance(model, Model):
         raise TypeError(f"load_c_state: wanted a Model, from bep.mlp or bep.rnn, got {type(model).__name__}.")
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise TypeError(f"load_c_state: data must be bytes, got {type(data).__name__}.")
     data = bytes(data)
     if data[:4] != _MAGIC:
         raise ValueError("load_c_state: these are no bytes of bep_save, which begin with BEP and version 1.")

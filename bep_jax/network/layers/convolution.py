@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from bep_jax.kernels import bits, patches, products
-from bep_jax.kernels.checks import check_count
+from bep_jax.kernels.checks import check_count, check_several
 from bep_jax.kernels.patches import Grid
 from bep_jax.network import dense
 from bep_jax.network.layers import convolution_c
@@ -59,7 +59,8 @@ class Convolution(Layer):
     def __post_init__(self) -> None:
         check_learns("Convolution", self)
         for name, least in (("image_shape", 1), ("patch", 1), ("stride", 1), ("padding", 0)):
-            values = tuple(check_count(v, f"every entry of {name}", "Convolution", least) for v in getattr(self, name))
+            given = check_several(getattr(self, name), name, "Convolution")
+            values = tuple(check_count(v, f"every entry of {name}", "Convolution", least) for v in given)
             object.__setattr__(self, name, values)
             if len(values) != len(self.image_shape):
                 raise ValueError(f"Convolution: {name}={values} needs an entry for each axis of {self.image_shape}.")

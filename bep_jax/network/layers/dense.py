@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import jax
 
 from bep_jax.kernels import bits
+from bep_jax.kernels.checks import check_count
 from bep_jax.network import dense
 from bep_jax.network.layers.layer import (
     CLearning,
@@ -31,6 +32,8 @@ class Dense(Layer):
 
     def __post_init__(self) -> None:
         check_learns("Dense", self)
+        for name in ("num_inputs", "width"):
+            object.__setattr__(self, name, check_count(getattr(self, name), name, "Dense"))
 
     @property
     def matrix_shapes(self) -> tuple[tuple[int, int], ...]:

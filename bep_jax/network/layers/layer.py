@@ -13,6 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 
+from bep_jax.kernels.checks import check_array, check_choice, check_several, check_type
 from bep_jax.network import dense, initial
 
 
@@ -153,10 +154,20 @@ class Layer:
         raise TypeError(f"to_c: a layer of type {type(self).__name__} has no C that learns; give it a c_learning.")
 
 
+def check_residuals(who: str, residuals: Any, num_layers: int) -> None:
+    """Raises a TypeError or ValueError, naming ``who``, if these are not what a forward pass kept."""
+    check_type(residuals, tuple, "residuals", who)
+    for one in residuals:
+        check_type(one, Residuals, "every entry of residuals", who)
+        for array in (*check_several(one.inputs, "inputs of residuals", who), one.preactivations):
+            check_array(array, "every array of residuals", who)
+    if len(residuals) != num_layers:
+        raise ValueError(f"{who}: the model has {num_layers} layers, residuals {len(residuals)}.")
+
+
 def check_learns(who: str, layer: Layer) -> None:
     """Raises a ValueError, naming ``who``, if the layer does not know how it ``learns``."""
-    if layer.learns not in layer.ways:
-        raise ValueError(f"{who}: learns must be {' or '.join(map(repr, layer.ways))}, got {layer.learns!r}.")
+    check_choice(layer.learns, layer.ways, "learns", who)
 
 
 def update_operands(layer: Layer, inputs, winners, desired) -> tuple[Operands, ...]:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from bep_jax.kernels import bits, products
+from bep_jax.kernels.checks import check_count, check_type
 from bep_jax.network import dense, initial
 from bep_jax.network.layers.layer import (
     CLearning,
@@ -49,6 +50,10 @@ class Recurrent(Layer):
 
     def __post_init__(self) -> None:
         check_learns("Recurrent", self)
+        for name in ("num_inputs", "width", "horizon", "patterns"):
+            if name in ("num_inputs", "width") or getattr(self, name) is not None:
+                object.__setattr__(self, name, check_count(getattr(self, name), name, "Recurrent"))
+        check_type(self.gated_update, bool, "gated_update", "Recurrent")
 
     @property
     def matrix_shapes(self) -> tuple[tuple[int, int], ...]:
