@@ -51,6 +51,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         if name == "peers":
             command.add_argument("--data", nargs="+", default=None, help="data sets; default those of the protocol")
             command.add_argument("--methods", nargs="+", default=None, help="methods; default all")
+            command.add_argument(
+                "--protocol", choices=("full", "short"), default="full", help="short: an hour or two, one run"
+            )
     options = parser.parse_args(arguments)
     if options.repetitions < 1 or not options.seconds >= 0:
         parser.error("--repetitions must be at least 1 and --seconds at least 0")

@@ -86,8 +86,8 @@ def test_the_accelerator_script_finds_equal_bits_with_jax_optax_and_numpy_alone(
     done = subprocess.run([ROOT / "accelerator.sh", *arguments], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = json.loads((tmp_path / "out" / "accelerator.json").read_text())["rows"]
-    assert [row["what"] for row in rows] == 2 * ["200 steps"] + ["forward", "backward", "outer"] + 2 * ["step"]
-    assert all(row["bits"] == "equal" for row in rows[:5]) and all(row["choice"] for row in rows[2:5])
+    assert [row["what"] for row in rows] == 3 * ["200 steps"] + ["forward", "backward", "outer"] + 3 * ["step"]
+    assert all(row["bits"] == "equal" for row in rows[:6]) and all(row["choice"] for row in rows[3:6])
 
 
 def test_peers_train_what_is_missing_and_answer_every_question(benchmarks, tmp_path, monkeypatch):
@@ -101,15 +101,15 @@ def test_peers_train_what_is_missing_and_answer_every_question(benchmarks, tmp_p
     # A binary network, its C too, in this process and with next to no training.
     child = benchmarks("peers.child")
     with monkeypatch.context() as patch:
-        patch.setitem(child.EFFORT, True, {"epochs": 1})
-        found = child.final("BEP dense", "iris", 0, True, {"bits": 4, "width": 15})
+        patch.setitem(child.PROTOCOLS["quick"].effort, "epochs", 1)
+        found = child.final("BEP dense", "iris", 0, "quick", {"bits": 4, "width": 15})
     assert found["predict_c"] > 0 or "predict_c" not in found
     ours = record | {"method": "BEP dense", "validation": [0.5], "test_accuracy": record["test_accuracy"] - 0.125}
     file.write_text(line + "\n" + json.dumps(ours) + "\n")
     assert benchmarks("__main__").main([*arguments, "--out", str(tmp_path)]) == 0
     assert len(file.read_text().splitlines()) == 2  # nothing was trained again
     text = (tmp_path / "peers" / "accuracy.md").read_text()
-    assert "BEP over the best other" in text and "-12.5 |" in text
+    assert "BEP over the best other" in text and "-12.5 |" in text and "peers --quick`" in text
     names = {path.stem for path in (tmp_path / "peers").glob("*.md")}
     assert {q.name for q in benchmarks("peers.tables").QUESTIONS} - names <= {"prediction-c"}
     with pytest.raises(SystemExit, match="there is no method tree; there are BEP dense"):

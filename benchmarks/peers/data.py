@@ -20,8 +20,7 @@ SERIES = tuple(
     )
 )
 NAMES = (*TABLES, *IMAGES, *SERIES)
-# Of the reduced protocol: what trains in seconds.
-QUICK = (*TABLES, "digits", "ucr/ItalyPowerDemand", "ucr/SonyAIBORobotSurface1", "ucr/ECGFiveDays", "ucr/ERing")
+LARGE = ("mnist", "fashion-mnist")
 
 _TEST, _VALIDATION = 0.3, 0.2
 
@@ -60,8 +59,11 @@ def load(name: str, run: int) -> Part:
     return Part(train, train_y, test, test_y, data.num_classes, kind)
 
 
-def validation(part: Part, run: int) -> Part:
-    """The training part alone, a fifth of it to choose settings by."""
+def validation(part: Part, run: int, most: int | None = None) -> Part:
+    """The training part alone, or ``most`` of its samples: a fifth of it to choose settings by."""
+    if most is not None and most < len(part.train_y):
+        _, chosen = _stratified(part.train_y, most / len(part.train_y), run)
+        part = part._replace(train_x=part.train_x[chosen], train_y=part.train_y[chosen])
     train, held_out = _stratified(part.train_y, _VALIDATION, run)
     return part._replace(
         train_x=part.train_x[train],

@@ -15,21 +15,15 @@ class Fitted(NamedTuple):
     size: int  # bytes of its file
     header: str | None = None  # C from `bep_jax.to_c`, where there is C
     cut: Callable[[np.ndarray], np.ndarray] | None = None  # what of raw features the C takes
+    validation: float | None = None  # accuracy on samples that training itself held out
 
 
 class Peer(NamedTuple):
-    """A method: ``fit(settings, part, seed, effort)``, and the settings that are tried, ``candidates(kind, quick)``."""
+    """A method: ``fit(settings, part, seed, effort)``, and four settings, ``candidates(kind)``, the usual one first."""
 
     fit: Callable[[dict, Part, int, dict], Fitted]
-    candidates: Callable[[str, bool], tuple[dict, ...]]
+    candidates: Callable[[str], tuple[dict, ...]]
     kinds: tuple[str, ...] = ("image", "table", "series")
+    is_network: bool = False  # compiled by JAX for each of its settings
     compiles: bool = False  # the first training in a process takes longer
     modules: tuple[str, ...] = ()  # that ``fit`` imports: there before anything is timed
-
-
-# How much of it, in the whole and in the reduced protocol: passes over the data (binary networks, Tsetlin machine), at
-# most so many (float network), trees, rounds of boosting, iterations of logistic regression, clauses, runs.
-EFFORT = {
-    False: {"epochs": 50, "passes": 200, "trees": 300, "boosts": 100, "iterations": 200, "clauses": 2000, "runs": 3},
-    True: {"epochs": 50, "passes": 200, "trees": 100, "boosts": 50, "iterations": 100, "clauses": 500, "runs": 1},
-}

@@ -18,6 +18,7 @@ def _sklearn(make: Callable, takes_nan: bool, settings: dict, part: Part, seed: 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # iterations are a setting here, not a mistake
         model.fit(prepare(part.train_x), part.train_y)
+    vars(getattr(model, "steps", [("", model)])[-1][1]).pop("_optimizer", None)  # two moments a weight, of no use now
     return Fitted(predict=lambda x: model.predict(prepare(x)), size=len(pickle.dumps(model)))
 
 
@@ -75,7 +76,7 @@ def _tsetlin(settings: dict, part: Part, seed: int, effort: dict) -> Fitted:
         threshold=effort["clauses"] // 4,
     )
     # Its seed 0 fails.
-    trainer = gt.Trainer(machine, seed=seed + 1, n_jobs=1, n_epochs=effort["epochs"], progress_bar=False)
+    trainer = gt.Trainer(machine, seed=seed + 1, n_jobs=1, n_epochs=effort["tsetlin"], progress_bar=False)
     trainer.set_train_data(every[rows], y[rows])
     trainer.set_eval_data(every[held_out], y[held_out])
     trainer.train()
@@ -107,14 +108,12 @@ def _neighbour(settings: dict, seed: int):
     return KNeighborsTimeSeriesClassifier(distance="dtw", distance_params=settings, n_neighbors=1, n_jobs=1)
 
 
-def _of(*settings: dict) -> Callable[[str, bool], tuple[dict, ...]]:
-    """Four; the reduced protocol has the first two."""
-    return lambda kind, quick: settings[:2] if quick else settings
+def _of(*settings: dict) -> Callable[[str], tuple[dict, ...]]:
+    return lambda kind: settings
 
 
-def _tsetlin_candidates(kind: str, quick: bool) -> tuple[dict, ...]:
-    every = tuple({"bits": bits, "s": s} for s in (5.0, 10.0) for bits in ((1, 4) if kind == "image" else (4, 16)))
-    return every[:2] if quick else every
+def _tsetlin_candidates(kind: str) -> tuple[dict, ...]:
+    return tuple({"bits": bits, "s": s} for s in (5.0, 10.0) for bits in ((1, 4) if kind == "image" else (4, 16)))
 
 
 _SKLEARN = tuple(
