@@ -26,6 +26,8 @@ from bep_jax.kernels import bits, products
 DIGESTS = pathlib.Path(__file__).parent / "results" / "accelerator-digests.json"
 STEPS = 200
 WIDTHS = (525, 1035, 2070, 4096, 8192)
+# Positions of a batch, channels, inputs of a patch: as `programs.conv(100)` has them.
+CONVOLUTION = (6400, 64, 49)
 SEEDS = (8, 64)
 # Nothing new is begun after so many seconds: the whole stays under ten minutes.
 BUDGET = 450
@@ -104,11 +106,13 @@ def networks(quick: bool) -> list[Problem]:
     small = [
         programs.mlp(5, widths=(15, 33), num_inputs=40, group_size=3, steps=STEPS),
         programs.tiny_rnn(steps=STEPS),
+        programs.tiny_conv(steps=STEPS),
     ]
     large = [
         programs.mlp(100, steps=STEPS),
         programs.mlp(33, widths=(63, 255, 1035), num_inputs=525, group_size=3, steps=STEPS),
         programs.rnn(20, width=255, group_size=15, steps=STEPS),
+        programs.conv(20, steps=STEPS),
     ]
     return small if quick else small + large
 
@@ -121,12 +125,12 @@ def _rows(options, clock) -> Iterator[tuple[str, Callable[[], dict]]]:
     if options.quick:
         sizes, widths, seeds, rest = [(5, 33, 40)], [], (2,), []
         tiny = programs.tiny_mlp()
-        steps = [(tiny, None)]
+        steps = [(tiny, None), (programs.tiny_conv(), None)]
     else:
-        sizes, widths, seeds = [(256, n, n) for n in WIDTHS], WIDTHS, SEEDS
+        sizes, widths, seeds = [(256, n, n) for n in WIDTHS] + [CONVOLUTION], WIDTHS, SEEDS
         rest = [(batch, n, n) for n in (1035, 4096) for batch in (100, 4096)]
         tiny = programs.mlp(100, steps=50)
-        steps = [(tiny, None), (programs.rnn(100, steps=10), None)]
+        steps = [(tiny, None), (programs.rnn(100, steps=10), None), (programs.conv(100, steps=10), None)]
     steps += [(tiny, s) for s in seeds]
     steps += [(programs.mlp(256, (n, n), n, 16 if n % 16 == 0 else 15, steps=10), None) for n in widths]
     for size in sizes:

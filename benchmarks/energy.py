@@ -4,6 +4,7 @@ Prices: M. Horowitz, "Computing's energy problem (and what we can do about it)",
 """
 
 import collections
+import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -27,6 +28,8 @@ _LEARN = {"word": 14, "multiply": 2}
 _LEARN_BYTES = 2 + 2 + 2 / 8
 # For every neuron: size, gate, winner of its group, signs, packing; sums written and read, four kinds of bits, too.
 _NEURON, _NEURON_BYTES = 8, 4 + 4 + 2 * 4 / 8
+# Of a word of a patch that is cut out of an image: two shifts and an or; written and read. Float reads it in place.
+_CUT, _CUT_BYTES = 3, 2 * 4
 # Adam, a division and a root at the price of a multiplication, and cutting to [-1, 1].
 _ADAM = {"multiply float": 10, "add float": 6}
 # Weight and two moments read and written, the gradient written and read.
@@ -67,7 +70,7 @@ class Count(NamedTuple):
 
 
 def run(options, clock: timing.Clock) -> Report:
-    """Counts training and inference of an MLP and a recurrent network."""
+    """Counts training and inference of an MLP, a convolution and a recurrent network."""
     report = Report(
         "Energy of a sample, counted",
         (
@@ -79,10 +82,11 @@ def run(options, clock: timing.Clock) -> Report:
             "costs, more than an addition in any processor, is left out for all alike.",
             "Training, BEP: as `bep.summary` counts, every neuron as if it learned; every weight once a step its draw "
             "(two integer multiplications), update, reinforcement and saturation; weights read and written once a "
-            "step, visible bits once a pass and time step. Float32: straight-through training as it is run, all "
-            "products in float32, Adam. Kind to float: forward and stored activations binary as in BEP, products of "
-            "float gradients with ±1 as additions. Inference: one sample alone; QAT without batch normalisation takes "
-            f"what BEP takes. Forest: {_TREES} trees, {_DEPTH} comparisons each, 16 bytes a node; Tsetlin machine: "
+            "step, visible bits once a pass and time step; a convolution's patches cut twice, three operations a word. "
+            "Float32: straight-through training as it is run, all products in float32, Adam. Kind to float: forward "
+            "and stored activations binary as in BEP, products of float gradients with ±1 as additions. Inference: one "
+            "sample alone; QAT without batch normalisation takes what BEP takes. "
+            f"Forest: {_TREES} trees, {_DEPTH} comparisons each, 16 bytes a node; Tsetlin machine: "
             f"{_CLAUSES} clauses over all literals and their negations, 16-bit weights; both for the MLP's inputs.",
             "The paper's claim is cheaper training (its Table 2 estimates 10 gates an operation against 10⁴ in the "
             "update). Here a step is counted with everything that it does: the ratios of training are what is left of "
@@ -91,7 +95,9 @@ def run(options, clock: timing.Clock) -> Report:
         ),
         COLUMNS,
     )
-    problems = [programs.tiny_mlp()] if options.quick else [programs.mlp(100), programs.mlp(1), programs.rnn(100)]
+    problems = [programs.mlp(100), programs.mlp(1), programs.conv(100), programs.rnn(100)]
+    if options.quick:
+        problems = [programs.tiny_mlp(), programs.tiny_conv()]
     for problem in problems:
         _add(report, options, "training", problem, _TRAINING)
     for problem in problems:
@@ -148,11 +154,12 @@ def energy(count: Count | None) -> tuple[float, float, float]:
 def _bep(problem: Problem) -> Count:
     shapes, batch = _Shapes(problem), problem.batch
     operations = collections.Counter({"signs": shapes.forward, "masked signs": shapes.backward + shapes.update})
-    operations["word"] += _NEURON * shapes.neurons
+    operations["word"] += _NEURON * shapes.neurons + 2 * _CUT * shapes.cut
     for kind, number in _LEARN.items():
         operations[kind] += number * shapes.hidden / batch
     moved = (_LEARN_BYTES * shapes.hidden + 2 * shapes.read / 8) / batch
-    return Count(operations, moved + _NEURON_BYTES * shapes.neurons + 2 * shapes.inputs / 8)
+    moved += _NEURON_BYTES * shapes.neurons + 2 * _CUT_BYTES * shapes.cut
+    return Count(operations, moved + 2 * shapes.inputs / 8)
 
 
 def _float32(problem: Problem, kind: bool = False) -> Count:
@@ -176,29 +183,30 @@ def _inference(bits: int, of_product: dict[str, float]) -> Callable[[Problem], C
     def count(problem: Problem) -> Count:
         shapes = _Shapes(problem)
         operations = {kind: number * shapes.forward for kind, number in of_product.items()}
-        operations["word"] = operations.get("word", 0) + shapes.neurons
+        cut = shapes.cut if bits == 1 else 0
+        operations["word"] = operations.get("word", 0) + shapes.neurons + _CUT * cut
         moved = bits / 8 * (shapes.read + 2 * shapes.neurons + shapes.inputs)
-        return Count(operations, moved)
+        return Count(operations, moved + _CUT_BYTES * cut)
 
     return count
 
 
 def _logistic(problem: Problem) -> Count | None:
-    if problem.time_steps:
+    if not problem.name.startswith("MLP"):
         return None
     products = problem.model.num_inputs * problem.model.num_classes
     return Count({"add float": products, "multiply float": products}, 4 * products + problem.model.num_inputs)
 
 
 def _forest(problem: Problem) -> Count | None:
-    if problem.time_steps:
+    if not problem.name.startswith("MLP"):
         return None
     return Count({"word": 2 * _TREES * _DEPTH}, 16 * _TREES * _DEPTH)
 
 
 def _tsetlin(problem: Problem) -> Count | None:
     """Every clause: and, comparison of every word of literals; 16-bit weights of all classes."""
-    if problem.time_steps:
+    if not problem.name.startswith("MLP"):
         return None
     words = _CLAUSES * 2 * problem.model.num_inputs / WORD
     weights = _CLAUSES * problem.model.num_classes
@@ -216,9 +224,11 @@ class _Shapes:
         self.fixed = summary.weights - self.hidden
         # Weights read by a pass: a recurrent matrix at every time step.
         self.read = sum(row.weights * (steps if row.each_step else 1) for row in summary.rows)
-        recurrent = model.widths[0] if problem.time_steps else 0
-        self.neurons = sum(model.widths) + model.num_classes + recurrent * (steps - 1)
+        positions = [layer.positions(problem.time_steps) for layer in model.layers]
+        self.neurons = sum(m * n for m, n in zip(positions, model.widths, strict=True)) + model.num_classes
         self.inputs = model.num_inputs * steps
+        patches = [layer for layer in model.layers if isinstance(layer, bep.Convolution)]
+        self.cut = sum(layer.positions() * math.ceil(layer.gate_fan_in / WORD) for layer in patches)  # words
 
 
 _TRAINING: dict[str, Callable[[Problem], Count | None]] = {

@@ -69,11 +69,19 @@ def tiny_rnn(batch: int = 5, steps: int = 2) -> Problem:
     return rnn(batch, width=15, num_inputs=4, time_steps=3, group_size=5, steps=steps)
 
 
-def conv(batch: int, channels=64, pixel_bits=1, widths=(525, 525), group_size=75, steps=4) -> Problem:
-    """A convolution under two dense layers, on images of 28 × 28 pixels."""
-    filters = ((channels, 7, 3),)
-    model = bep.conv(image_shape=(28, 28), channels=pixel_bits, filters=filters, widths=widths, num_classes=10)
-    name = f"convolution {channels}x7x7, stride 3, then {'-'.join(map(str, widths))}, batch {batch}"
+def tiny_conv(batch: int = 5, steps: int = 2) -> Problem:
+    """What a quick run takes for `conv`."""
+    return conv(batch, 6, 2, widths=(15,), group_size=5, steps=steps, side=9, patch=3, stride=2)
+
+
+def conv(
+    batch: int, channels=64, pixel_bits=1, widths=(525, 525), group_size=75, steps=4, side=28, patch=7, stride=3
+) -> Problem:
+    """A convolution under dense layers, on square images, as a rule of 28 × 28 pixels."""
+    filters = ((channels, patch, stride),)
+    model = bep.conv(image_shape=(side, side), channels=pixel_bits, filters=filters, widths=widths, num_classes=10)
+    layers = "-".join(map(str, widths))
+    name = f"convolution {channels}x{patch}x{patch}, stride {stride}, then {layers}, batch {batch}"
     return Problem(name, model, batch, None, group_size, steps)
 
 
