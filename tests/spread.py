@@ -16,6 +16,7 @@ from bep_jax.kernels.host import to_host
 MODELS = {
     "mlp": bep.mlp(num_inputs=40, widths=(15, 30), num_classes=3),
     "rnn": bep.rnn(num_inputs=20, state_width=15, output_width=30, num_classes=3),
+    "conv": bep.conv(image_shape=(4, 5), channels=2, filters=((7, 3, 1),), widths=(15,), num_classes=3),
 }
 SEEDS, STEPS = 4, 75
 
@@ -34,8 +35,9 @@ def fit(model, mesh=None, **options):
     (train_x, train_y), (test_x, test_y) = part(53), part(21)
     data = SimpleNamespace(train_x=train_x, train_y=train_y, test_x=test_x, test_y=test_y)
     defaults = {"epochs": STEPS // 5, "batch_size": 10, "seeds": SEEDS, "patience": 2, "progress": False}
-    rule = bep.Rule(gate=0.3, group_size=5)
-    return bep.fit(model, rule, data, mesh=mesh, **defaults | options)
+    rule = bep.Rule(gate=0.3, group_size=5)  # groups of dense layers; filters learn by band
+    moves = {"shift": 1, "mirror": True} if isinstance(model.layers[0], bep.Convolution) else {}
+    return bep.fit(model, rule, data, mesh=mesh, **defaults | moves | options)
 
 
 def arrays(result) -> dict[str, np.ndarray]:

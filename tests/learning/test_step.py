@@ -11,6 +11,7 @@ import optax
 import pytest
 
 import bep_jax as bep
+from bep_jax.training.augment import Moves
 
 
 @functools.cache
@@ -171,6 +172,13 @@ def test_no_float_anywhere_in_training(case):
         jaxpr = jax.make_jaxpr(function)(*arguments)
         assert _count_equations(jaxpr) > 10, name  # the walk has something to look at
         assert find_floats(jaxpr) == [], name
+
+
+def test_no_float_where_images_are_moved():
+    moves = Moves((4, 5), 2, shift=1, mirror=True)
+    jaxpr = jax.make_jaxpr(moves)(jax.random.key(0), jnp.zeros((3, 2), jnp.uint32))
+    assert _count_equations(jaxpr) > 10
+    assert find_floats(jaxpr) == []
 
 
 # No retrace

@@ -104,6 +104,15 @@ def test_resumed_equals_uninterrupted(whole, tmp_path):
         run(**again, epochs=5)
 
 
+def test_a_convolution_goes_on_with_the_same_moves_of_its_images(tmp_path):
+    model = bep.conv(image_shape=(4, 5), channels=2, filters=((7, 3, 1),), widths=(15,), num_classes=3)
+    options = {"model": model, "shift": 1, "mirror": True, "epochs": 4}
+    run(**options | {"epochs": 2}, checkpoint_dir=tmp_path)
+    assert_same(run(**options, checkpoint_dir=tmp_path, resume=True), run(**options))
+    with pytest.raises(ValueError, match="learner"):
+        run(**options | {"mirror": False}, checkpoint_dir=tmp_path, resume=True)
+
+
 def test_ctrl_c_and_a_crash_lose_nothing(whole, tmp_path):
     def stop(report):
         os.kill(os.getpid(), 2)

@@ -40,6 +40,7 @@ def _assert_same(got, want):
     [
         ("mlp", (8,), ("batch",)),  # ten samples over eight devices
         ("rnn", (4, 2), ("batch", "seeds")),
+        ("conv", (2, 4), ("seeds", "batch")),  # and its images moved, every sample by a draw of its own
     ],
 )
 def test_eight_devices_give_the_bits_of_one(name, shape, axes):
