@@ -1,6 +1,7 @@
 """Files of data: where they are, what is in them, and what is said where they are not."""
 
 import os
+import stat
 from pathlib import Path
 
 from bep_jax.kernels.checks import check_path
@@ -56,6 +57,8 @@ def read(path: Path, who: str) -> bytes:
       FileNotFoundError, IsADirectoryError, OSError: it cannot be read; the message begins with ``who`` and names it.
     """
     try:
+        if stat.S_ISCHR(path.stat().st_mode) and not path.samefile(os.devnull):
+            raise ValueError("it is a device, which may never end; write into a file or pipe first")
         return path.read_bytes()
     except FileNotFoundError:
         raise FileNotFoundError(f"{who}: there is no file {path}.") from None

@@ -1,6 +1,7 @@
 """Tables from files and frames: no sample lost or invented, every mistake named with its line."""
 
 import gzip
+import os
 
 import numpy as np
 import pytest
@@ -98,6 +99,14 @@ def test_what_is_refused(content, match, tmp_path):
     with pytest.raises(ValueError, match=match) as caught:
         read_table(tmp_path / "t.csv", who="predict")
     assert str(caught.value).startswith(f"predict: {tmp_path / 't.csv'}")
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/full"])
+def test_what_never_ends_is_not_read(device):
+    if not os.path.exists(device):
+        pytest.skip(f"no {device} here")
+    with pytest.raises(OSError, match=f"load: {device} cannot be read: it is a device"):
+        read_table(device)
 
 
 def test_numbers():
