@@ -1,61 +1,136 @@
-"""How well convolutions do on images: one line of JSON a network and number of epochs, resumed where it was left.
+"""How well convolutions do: one line of JSON a network, resumed where it was left; what is known is not run again.
 
-    python -m benchmarks.convolution mnist fashion-mnist
+    python -m benchmarks.convolution mnist-64 fashion      # all runs whose names begin so
 
-Official test files; a tenth of the training images is held out, as in `fit`, though nothing is chosen by it.
+Official test files; a tenth of the training images is held out, and whatever is chosen is chosen by it. Rows of one run
+share a program: seeds, or rules of one architecture.
 """
 
 import json
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 import bep_jax as bep
-from bep_jax.baselines import random_features
+from bep_jax.baselines import qat, random_features
+from bep_jax.export.model_file import Saved
+from bep_jax.export.predict import scores
 from bep_jax.files import runs
 
 FOLDER = Path(__file__).parent / "results" / "convolution"
+TITLE = """# Convolutions on images
+
+Official test files; a tenth of the training images is held out and decides. Accuracies in %.
+"""
+HEADER = (
+    *("data", "network", "learns by", "settings", "bits a pixel", "bits of weights", "epochs", "networks"),
+    *("train", "validation", "test", "all as one"),
+)
 CACHE = Path(tempfile.gettempdir()) / "bep_jax_convolution"
 
-# name: data set, bits of a pixel, filters, method, epochs at which it is tested, seed
-RUNS = {
-    "mnist-64": ("mnist", 1, ((64, 7, 3),), "band", (1, 2, 5, 10, 20, 30), 0),
-    "mnist-64-frozen": ("mnist", 1, ((64, 7, 3),), "frozen", (1, 2, 5, 10, 20), 0),
-    "fashion-64x4": ("fashion-mnist", 4, ((64, 7, 3),), "band", (1, 2, 5, 10, 20), 0),
-    "mnist-64-1": ("mnist", 1, ((64, 7, 3),), "band", (10, 30), 1),
-    "mnist-128": ("mnist", 1, ((128, 7, 3),), "band", (10, 30, 60), 0),
-    "fashion-64x4-frozen": ("fashion-mnist", 4, ((64, 7, 3),), "frozen", (5, 10, 20), 0),
-    "fashion-128x8": ("fashion-mnist", 8, ((128, 7, 3),), "band", (5, 10, 20, 40), 0),
-    "mnist-64-winners": ("mnist", 1, ((64, 7, 3),), "winners", (1, 2, 5, 10), 0),
-    "mnist-dense": ("mnist", 1, None, "dense", (10, 30), 0),
+
+@dataclass(frozen=True)
+class Run:
+    """One program: ``rules`` by ``seeds``, every pair a row."""
+
+    data: str
+    bits: int = 1
+    filters: tuple[tuple[int, int, int], ...] | None = ((64, 7, 3),)  # None: dense layers alone
+    widths: tuple[int, ...] = (525, 525)
+    method: str = "band"  # or "winners", "tied winners", "frozen", "qat"
+    epochs: tuple[int, ...] = (10,)  # after which it is tested
+    seeds: tuple[int, ...] = (0,)
+    rules: tuple[dict[str, Any], ...] = field(default=({},))
+    batch: int = 100
+    shift: int = 0
+    mirror: bool = False
+    keep: str = "last"
+    patience: int | None = 10
+    scale: Any = None
+
+
+RUNS: dict[str, Run] = {
+    "mnist-64": Run(
+        "mnist",
+        epochs=(1, 2, 5, 10, 20, 30),
+        rules=({"gate": 0.03, "group_size": 75},),
+        scale=(4096.0, 64.0, 64.0),
+        patience=None,
+    ),
+    "try-mnist": Run(
+        "mnist",
+        epochs=(6,),
+        rules=({}, {"band": 0.75}, {"band": 0.75, "gate": 0.03}, {"band": 0.75, "margin": 0.25}),
+    ),
+    "try-fashion": Run(
+        "fashion-mnist",
+        4,
+        epochs=(6,),
+        rules=({}, {"band": 0.75}, {"gate": 0.03}, {"margin": 0.25}),
+    ),
+    "try-two": Run("mnist", filters=((64, 7, 3), (64, 3, 1)), epochs=(6,), rules=({"band": 0.75},)),
+    "mnist-shift": Run(
+        "mnist",
+        filters=((128, 7, 3),),
+        epochs=(10, 20, 30, 40, 50, 60, 80, 100, 120),
+        batch=256,
+        shift=1,
+        rules=({"band": 0.75},),
+    ),
+    "two": Run(
+        "mnist",
+        filters=((64, 7, 3), (128, 3, 1)),
+        epochs=(10, 20, 30, 40, 50, 60),
+        batch=256,
+        rules=({"band": 0.75},),
+    ),
+    "fashion": Run(
+        "fashion-mnist",
+        8,
+        filters=((128, 7, 3),),
+        epochs=(10, 20, 30, 40),
+        batch=256,
+        rules=({"gate": 0.03},),
+    ),
 }
-WIDTHS, BATCH, RULE, DENSE_SCALE = (525, 525), 100, {"gate": 0.03, "group_size": 75}, 64.0
 
 
 def run(name: str) -> None:
-    """Trains and tests one network, on from where it was left."""
-    path = FOLDER / "lines.jsonl"
+    """Trains and tests the rows of one run, if they are not known."""
+    path, one = FOLDER / "lines.jsonl", RUNS[name]
     done = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    dataset, bits, filters, method, stages, seed = RUNS[name]
-    stages = [s for s in stages if s > max((d["epochs"] for d in done if d["name"] == name), default=0)]
+    stages = [s for s in one.epochs if s > max((d["epochs"] for d in done if d["name"] == name), default=0)]
     if not stages:
         return
-    data = bep.datasets.load(dataset, num_bits=None if bits == 1 else bits)
-    if filters is None:
-        model = bep.mlp(num_inputs=data.num_inputs, widths=WIDTHS, num_classes=data.num_classes)
+    data = bep.datasets.load(one.data, num_bits=None if one.bits == 1 else one.bits)
+    if one.filters is None:
+        model = bep.mlp(num_inputs=data.num_inputs, widths=one.widths, num_classes=data.num_classes)
     else:
-        learns = "winners" if method == "winners" else "band"
-        sizes = {"image_shape": (28, 28), "channels": bits, "filters": filters, "widths": WIDTHS}
+        learns = "band" if one.method in ("frozen", "qat") else one.method
+        sizes = {"image_shape": (28, 28), "channels": one.bits, "filters": one.filters, "widths": one.widths}
         model = bep.conv(**sizes, num_classes=data.num_classes, learns=learns)
-    rule = bep.Rule(**RULE | ({"group_size": (16, 75, 75)} if method == "winners" else {}))
-    scale: Any = DENSE_SCALE
-    if method in ("band", "winners"):
-        scale = (bep.initial_scale(model, BATCH)[0], DENSE_SCALE, DENSE_SCALE)
-    fit = random_features.fit if method == "frozen" else bep.fit
+    options: dict[str, Any] = {"batch_size": one.batch, "progress": False, "keep": one.keep, "patience": one.patience}
+    seeds = [seed for _ in one.rules for seed in one.seeds]
+    fit: Callable = bep.fit
+    rule: Any = [bep.Rule(**r) for r in one.rules]
+    if one.method == "qat":
+        fit, rule = qat.fit, qat.Settings(batch_norm=True)
+    elif one.method == "frozen":
+        fit = random_features.fit
+        rule = rule[0]
+    else:
+        limits = [bep.thresholds(model, r) for r in rule for _ in one.seeds]
+        rule = jax.tree.map(lambda *rows: jnp.stack(rows), *limits)
+        options |= {"shift": one.shift, "mirror": one.mirror, "scale": one.scale}
+    about = {k: v for k, v in asdict(one).items() if k not in ("rules", "seeds", "epochs")}
     for epochs in stages:
         begun, cpu = time.perf_counter(), time.process_time()
         result = fit(
@@ -63,38 +138,93 @@ def run(name: str) -> None:
             rule,
             data,
             epochs=epochs,
-            batch_size=BATCH,
-            seeds=[seed],
+            seeds=seeds,
             key=jax.random.key(0),
-            patience=None,
-            scale=scale,
-            progress=False,
             checkpoint_dir=CACHE / name,
             resume=True,
+            **options,
         )
-        line = {
-            "name": name,
-            "data": dataset,
-            "bits": bits,
-            "method": method,
-            "epochs": epochs,
-            "seed": seed,
-            "test": float(result.test_accuracy[0]),
-            "train": float(result.history["train_accuracy"][0, -1]),
-            "validation": float(result.history["validation_accuracy"][0, -1]),
-            "densities": [round(float(v[0, -1]), 4) for n, v in result.history.items() if n.startswith("mask_density")],
-            "weight_bits": sum(n * k for n, k in model.matrix_shapes),
+        spent = {
             "seconds": round(time.perf_counter() - begun, 1),
             "cpu_seconds": round(time.process_time() - cpu, 1),
+            "rows": len(seeds),
             "processor": runs.environment()["platform"]["processor"],
         }
+        history = {k: np.asarray(v) for k, v in result.history.items()}
+        together = None
+        if len(seeds) > 1 and len(one.rules) == 1 and one.method != "qat":
+            votes = scores(Saved(model, result.params, None, None), data.test_x).argmax(axis=1)
+            together = float((votes == np.asarray(data.test_y)).mean())
+        lines = []
+        for row, seed in enumerate(seeds):
+            curve = [round(float(v), 4) for v in history["validation_accuracy"][row]]
+            densities = [round(float(v[row, -1]), 4) for k, v in history.items() if k.startswith("mask_density")]
+            lines.append(
+                {
+                    "name": name,
+                    **about,
+                    "rule": one.rules[row // len(one.seeds)],
+                    "seed": seed,
+                    "epochs": epochs,
+                    "test": float(result.test_accuracy[row]),
+                    "ensemble": together,
+                    "train": float(history["train_accuracy"][row, -1]),
+                    "validation": curve[-1],
+                    "curve": curve,
+                    "densities": densities,
+                    "weight_bits": sum(n * k for n, k in model.matrix_shapes),
+                    **spent,
+                }
+            )
         FOLDER.mkdir(parents=True, exist_ok=True)
         with path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
-        print(line, flush=True)
+            file.writelines(json.dumps(line) + "\n" for line in lines)
+        for line in lines:
+            print(
+                {k: v for k, v in line.items() if k in ("name", "rule", "seed", "epochs", "test", "train")}, flush=True
+            )
+
+
+def write_table() -> None:
+    """The last line of every network, those that share a name as one row where they differ by seed alone."""
+    lines = [json.loads(line) for line in (FOLDER / "lines.jsonl").read_text().splitlines()]
+    rows: dict[tuple, list[dict[str, Any]]] = {}
+    for line in lines:
+        key = (line["data"], line["name"], json.dumps(line.get("rule", {})))
+        if key in rows and rows[key][0]["epochs"] < line["epochs"]:
+            rows[key] = []
+        rows.setdefault(key, []).append(line)
+    table = [HEADER]
+    for (data, _, _), found in sorted(rows.items(), key=lambda row: row[0]):
+        one = found[0]
+        train, validation, test = (100 * np.mean([f[key] for f in found]) for key in ("train", "validation", "test"))
+        spread = f" ± {100 * np.std([f['test'] for f in found]):.2f}" if len(found) > 1 else ""
+        filters = [f"{n} of {patch}×{patch}, stride {stride}" for n, patch, stride in one["filters"] or ()]
+        settings = one["rule"] | {key: one[key] for key in ("shift", "mirror") if one[key]}
+        settings |= {"batch": one["batch"]} if one["batch"] != 100 else {}
+        table.append(
+            (
+                data,
+                "; ".join([*filters, "-".join(map(str, one["widths"]))]),
+                one["method"],
+                ", ".join(f"{name} {value}" for name, value in settings.items()),
+                str(one["bits"]),
+                f"{one['weight_bits']:,}",
+                str(one["epochs"]),
+                str(len(found)),
+                f"{train:.2f}",
+                f"{validation:.2f}",
+                f"{test:.2f}{spread}",
+                f"{100 * one['ensemble']:.2f}" if one.get("ensemble") else "",
+            )
+        )
+    table.insert(1, ("---",) * 4 + ("---:",) * 8)
+    text = "".join(f"| {' | '.join(row)} |\n" for row in table)
+    (FOLDER / "table.md").write_text(f"{TITLE}\n{text}", encoding="utf-8")
 
 
 if __name__ == "__main__":
     for chosen in RUNS:
         if chosen.startswith(tuple(sys.argv[1:]) or ("",)):
             run(chosen)
+    write_table()

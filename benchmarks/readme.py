@@ -8,7 +8,10 @@ import pathlib
 import re
 
 ROOT = pathlib.Path(__file__).parent.parent
-TEXTS = ("README.md", "REPRODUCTION.md", "docs/results.md", "docs/speed.md", "docs/howto/scikit_learn.md")
+TEXTS = (
+    *("README.md", "REPRODUCTION.md", "docs/results.md", "docs/speed.md"),
+    *("docs/howto/scikit_learn.md", "docs/howto/convolution.md"),
+)
 _BLOCK = re.compile(r"<!-- (?P<path>\S+\.md)(?: (?P<number>\d+))? -->\n.*?<!-- end -->", flags=re.DOTALL)
 
 

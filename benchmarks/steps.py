@@ -65,6 +65,7 @@ def run(options, clock: timing.Clock) -> Report:
         problems = {
             "mlp 100": programs.tiny_mlp(),
             "rnn 100": programs.tiny_rnn(),
+            "conv 100": programs.tiny_conv(),
         }
     else:
         problems = {

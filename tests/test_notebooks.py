@@ -19,7 +19,7 @@ pytest.importorskip("nbclient", reason='notebooks want pip install ".[test]"')
 pytest.importorskip("ipykernel", reason='notebooks want pip install ".[test]"')
 
 FOLDER = pathlib.Path(__file__).parent.parent / "notebooks"
-NAMES = ("quickstart", "sweeps", "recurrent", "own_rule", "devices")
+NAMES = ("quickstart", "sweeps", "recurrent", "convolution", "own_rule", "devices")
 
 
 def code_cells(path):
