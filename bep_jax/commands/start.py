@@ -9,7 +9,7 @@ from tyro.conf import arg
 
 from bep_jax.commands.flags import Data, Network, Training
 from bep_jax.commands.plan import Kind, Plan
-from bep_jax.data import tables
+from bep_jax.data import features, tables
 from bep_jax.data.datasets import Dataset
 from bep_jax.data.labels import class_indices
 from bep_jax.export.model_file import Saved, load
@@ -101,10 +101,14 @@ class Beginning:
         columns, widths = self.saved.columns, self.saved.model.widths
         if columns is not None and data.dataset.lower().endswith(tables.SUFFIXES) and data.label is None:
             data = dataclasses.replace(data, label=columns.label)
-        data = dataclasses.replace(data, window=self.saved.window)
+        if not data.dataset.lower().endswith(features.SUFFIX):  # whose arrays are taken as they are
+            data = dataclasses.replace(data, window=self.saved.window)
         if self.kind == "rnn":
             return data, dataclasses.replace(network, model="rnn", state_width=widths[0], output_width=widths[-1])
-        return data, dataclasses.replace(network, model=self.kind, widths=widths[len(self._convolutions()) :])
+        layers = self._convolutions()
+        filters = tuple(f"{one.width},{one.patch[0]},{one.stride[0]},{one.padding[0]}" for one in layers) or None
+        dense = widths[len(layers) :] or widths
+        return data, dataclasses.replace(network, model=self.kind, widths=dense, filters=filters)
 
     def applied(self, plan: Plan) -> Plan:
         """The plan, with the network and the encoder of the file."""

@@ -99,7 +99,8 @@ def test_networks_of_every_kind(shape, steps, kind, asked, tmp_path):
         model = bep.rnn(num_inputs=8, state_width=7, output_width=5, num_classes=10)
     params = draw(model, (5,))
     bep.save(tmp_path / "net", model, params, encoder, raw.classes, hidden=True, window=steps)
-    assert cli.main(["train", "--from", "net", "--dataset", "digits", "--no-progress"]) == 130
+    groups = ["--group-size", "2"] if kind == "conv" else []
+    assert cli.main(["train", "--from", "net", "--dataset", "digits", "--no-progress", *groups]) == 130
     ((found, _, data, options),) = asked
     assert found == model and options["params"].classifier.shape == (5, 10, 1), "a network a seed"
     assert data.train_x.shape[1:] == ((2,) if steps is None else (8, 1))
