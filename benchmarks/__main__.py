@@ -21,6 +21,7 @@ COMMANDS = {
     "peers": ("benchmarks.peers", "BEP beside what people would pick: accuracy, time, memory, bytes, predictions"),
     "energy": ("benchmarks.energy", "energy of a sample, counted: operations and bytes at prices of the literature"),
     "device": ("benchmarks.device", "learning on an emulated microcontroller beside float32: instructions and bytes"),
+    "adaptation": ("benchmarks.adaptation", "what a network gains from 200 own samples, settings chosen on others"),
     "estimators": (
         "benchmarks.estimators",
         "the estimators with no settings beside a random forest and MiniRocket",

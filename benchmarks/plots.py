@@ -1,5 +1,6 @@
 """Pictures of reports, beside their tables: one function for each subcommand that has one."""
 
+import statistics
 from collections.abc import Callable
 from typing import Any
 
@@ -109,24 +110,39 @@ def _energy(figure, rows) -> None:
 
 
 def _device(figure, rows) -> None:
-    """Accuracy over own samples, one panel a network: own task and, dashed, the old one."""
-    names = list(dict.fromkeys(row["name"] for row in rows if row["learner"] == "float32")) or [rows[0]["name"]]
+    """Accuracy over own samples on the device, with what that costs."""
+    rows = [row for row in rows if row["cpu"] == "cortex-m3" and "own_0" in row]
+    _adapted(figure, rows, lambda row: f"{row['ram'] / 1000:.0f} KB,\n{row['learn'] / 1000:,.0f} k instructions")
+
+
+def _adaptation(figure, rows) -> None:
+    """Accuracy over own samples, means of the splits."""
+    rows = [row for row in rows if row["digits"] == "0 to 4"]
+    _adapted(figure, rows, lambda row: f"{len(row['splits'])} splits, ± one standard deviation")
+
+
+def _adapted(figure, rows, note: Callable) -> None:
+    """One panel a network: own task and, dashed, the old one."""
+    names = list(dict.fromkeys(row["name"] for row in rows))
     panels = _panels(figure, len(names))
     for axes, name in zip(panels, names, strict=True):
         for row in rows:
-            if row["name"] != name or row["cpu"] != "cortex-m3":
+            if row["name"] != name:
                 continue
             color = _INK if row["learner"] == "BEP" else _FLOAT
             counts = sorted(int(key[4:]) for key in row if key.startswith("own_"))
-            cost = f"{row['ram'] / 1024:.1f} KB of RAM, {row['learn'] / 1000:,.0f} k instructions a sample"
-            for kind, style, label in (("own", "o-", f"{row['learner']}: {cost}"), ("old", "o--", None)):
+            for kind, style, label in (("own", "o-", f"{row['learner']}: {note(row)}"), ("old", "o--", None)):
                 heights = [row[f"{kind}_{count}"] for count in counts]
                 axes.plot(range(len(counts)), heights, style, color=color, label=label, markersize=4)
+                if kind == "own" and "splits" in row:
+                    spread = [statistics.stdev(one[f"own_{count}"] for one in row["splits"]) for count in counts]
+                    low, high = ([h + s * d for h, d in zip(heights, spread, strict=True)] for s in (-1, 1))
+                    axes.fill_between(range(len(counts)), low, high, color=color, alpha=0.15, linewidth=0)
         axes.set_xticks(range(len(counts)), ["none", *map(str, counts[1:-1]), "5 × 200"])
         axes.set_ylim(0, 100)
-        axes.legend(frameon=False, fontsize=7, loc="lower right")
-        _tidy(axes, f"{name}: camera on its side; dashed: upright", "own samples learned on the device")
-    panels[0].set_ylabel("% of test samples")
+        axes.legend(frameon=False, fontsize=6, loc="lower right")
+        _tidy(axes, name, "own samples learned")
+    panels[0].set_ylabel("% of test samples, turned; dashed: upright", fontsize=8)
 
 
 _DRAWN: dict[str, Callable] = {
@@ -136,6 +152,7 @@ _DRAWN: dict[str, Callable] = {
     "scaling": _scaling,
     "energy": _energy,
     "device": _device,
+    "adaptation": _adaptation,
 }
 
 

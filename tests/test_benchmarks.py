@@ -33,6 +33,12 @@ def test_device_says_what_is_missing(benchmarks, monkeypatch):
         benchmarks("device").run(None, None)
 
 
+def test_the_example_has_the_settings_that_were_chosen(benchmarks):
+    example = benchmarks("example").make_model()
+    chosen = benchmarks("adaptation").chosen("64-35-35", "BEP")
+    assert chosen == (example.SCALE, example.GROUP_SIZE, example.GATE, example.BATCH_SIZE)
+
+
 @pytest.mark.parametrize(
     "command",
     [
