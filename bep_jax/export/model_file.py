@@ -13,7 +13,6 @@ import itertools
 import json
 import math
 import os
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -22,7 +21,9 @@ import numpy as np
 
 from bep_jax.data import encode, files
 from bep_jax.data.columns import Column, Columns
-from bep_jax.data.encode import Composition, Encoder, Expansion, Thermometer
+from bep_jax.data.encode import Encoder
+from bep_jax.export import encoder_file
+from bep_jax.export.encoder_file import bits_of, count, from_octets, num_features, to_octets
 from bep_jax.files import atomic, tensor_file
 from bep_jax.files.tensor_file import Format
 from bep_jax.kernels import bits
@@ -35,7 +36,6 @@ from bep_jax.network.model import Model, Params, check_params
 # convolutions and no choice of who learns. A temperature may be missing, and readers that know none pass over it.
 _FORMAT = Format("bep_jax", 4, "model from bep.save")
 _UNREADABLE = (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError)
-_THRESHOLD_BYTES = 8  # of the widest number that a safetensors file can hold
 
 
 class Saved(NamedTuple):
@@ -159,14 +159,14 @@ def to_bytes(saved: Saved, hidden: bool = False) -> bytes:
     lead = () if num_networks is None else (num_networks,)
     tensors: dict[str, np.ndarray] = {}
     for i, h in enumerate(map(np.asarray, params.hidden)):
-        tensors[f"hidden.{i}"] = h if hidden else _to_octets(h >= 0, lead)
-    tensors["classifier"] = _to_octets(_bits_of(np.asarray(params.classifier), model.num_outputs), lead)
+        tensors[f"hidden.{i}"] = h if hidden else to_octets(h >= 0, lead)
+    tensors["classifier"] = to_octets(bits_of(np.asarray(params.classifier), model.num_outputs), lead)
     about = {
         "layers": [_describe_layer(layer) for layer in model.layers],
         "num_classes": model.num_classes,
         "networks": num_networks,
         "hidden": bool(hidden),
-        "encoder": _describe_encoders(model, saved.encoder, num_networks, tensors),
+        "encoder": encoder_file.describe(model, saved.encoder, num_networks, tensors),
         "classes": _check_classes(model, saved.classes),
         "window": None if saved.window is None else check_count(saved.window, "window", "save"),
         "columns": _describe_columns(saved.columns, saved.encoder),
@@ -234,13 +234,6 @@ def _describe_columns(columns: Columns | None, encoder: Encoder | Sequence[Encod
     return {"label": columns.label, "features": [list(column) for column in columns.features]}
 
 
-def num_features(encoder: Encoder | None) -> int | None:
-    """F, the features that an encoder takes; None where it takes bits."""
-    while isinstance(encoder, Composition):
-        encoder = encoder.encoders[0]
-    return getattr(encoder, "num_features", None)
-
-
 def _decode_columns(about: Mapping[str, Any] | None) -> Columns | None:
     if about is None:
         return None
@@ -261,82 +254,39 @@ def _describe_layer(layer: Any) -> dict[str, Any]:
     return {"type": name, **dataclasses.asdict(layer)}
 
 
-def _describe_encoders(
-    model: Model, encoder: Encoder | Sequence[Encoder] | None, num_networks: int | None, tensors: dict[str, np.ndarray]
-) -> Any:
-    """One description, a list with one for each network, or None; puts arrays into ``tensors``."""
-    if encoder is None:
-        return None
-    if not isinstance(encoder, Sequence):
-        return _describe_encoder(_check_encoder(model, encoder), tensors)
-    encoders = [_check_encoder(model, one) for one in encoder]
-    if len(encoders) != num_networks:
-        raise ValueError(
-            f"save: got {len(encoders)} encoders for {num_networks or 'one network, without a seed axis'}."
-        )
-    if all(one is encoders[0] for one in encoders):
-        return _describe_encoder(encoders[0], tensors)
-    return [_describe_encoder(one, tensors) for one in encoders]
-
-
-def _check_encoder(model: Model, encoder: Encoder) -> Encoder:
-    num_bits = getattr(encoder, "num_bits", None)
-    if num_bits is not None and num_bits != model.num_inputs:
-        raise ValueError(f"save: the model takes {model.num_inputs} bits, the encoder gives {num_bits}.")
-    return encoder
-
-
-def _describe_encoder(encoder: Encoder, tensors: dict[str, np.ndarray]) -> dict[str, Any]:
-    name = f"encoder.{sum(re.fullmatch(r'encoder.[0-9]+', key) is not None for key in tensors)}"
-    if type(encoder) is Composition:
-        return {"type": "composition", "encoders": [_describe_encoder(one, tensors) for one in encoder.encoders]}
-    if type(encoder) is Expansion:
-        tensors[name] = _to_octets(_bits_of(encoder.matrix, encoder.num_inputs), ())
-        return {"type": "expansion", "tensor": name, "num_inputs": encoder.num_inputs, "width": encoder.num_bits}
-    if type(encoder) is Thermometer:
-        if encoder.thresholds.dtype.itemsize > _THRESHOLD_BYTES:
-            raise TypeError(f"save: thresholds of {encoder.thresholds.dtype} do not fit the file; use float64.")
-        tensors[name] = encoder.thresholds
-        if encoder.counts is None:
-            return {"type": "thermometer", "tensor": name}
-        tensors[f"{name}.counts"] = encoder.counts
-        return {"type": "thermometer", "tensor": name, "counts": f"{name}.counts"}
-    raise TypeError(f"save: wanted an encoder from bep_jax.encode, got {type(encoder).__name__}.")
-
-
 def _decode(tensors: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> Saved:
     layers = tuple(_decode_layer(layer) for layer in about["layers"])
     for before, after in itertools.pairwise(layers):
         if after.over_time or after.num_inputs != before.num_outputs:
             raise ValueError(f"{after} does not follow {before}")
-    model = Model(layers, _count(about["num_classes"], least=2))
-    lead = () if about["networks"] is None else (_count(about["networks"]),)
+    model = Model(layers, count(about["num_classes"], least=2))
+    lead = () if about["networks"] is None else (count(about["networks"]),)
     hidden = []
     for i, shape in enumerate(model.matrix_shapes):
         tensor = tensors[f"hidden.{i}"]
         if not about["hidden"]:
-            tensor = np.where(_from_octets(tensor, lead, shape), np.int16(1), np.int16(-1))
+            tensor = np.where(from_octets(tensor, lead, shape), np.int16(1), np.int16(-1))
         if tensor.shape != lead + shape or tensor.dtype != np.int16:
             raise ValueError(f"hidden.{i} is {tensor.dtype} {tensor.shape}, wanted int16 {lead + shape}")
         hidden.append(jnp.asarray(tensor))
-    classifier = encode.pack_host(_from_octets(tensors["classifier"], lead, (model.num_classes, model.num_outputs)))
+    classifier = encode.pack_host(from_octets(tensors["classifier"], lead, (model.num_classes, model.num_outputs)))
     classes = None if about["classes"] is None else tuple(str(name) for name in about["classes"])
     if classes is not None and len(classes) != model.num_classes:
         raise ValueError(f"{len(classes)} names for {model.num_classes} classes")
     description = about["encoder"]
     encoder: Encoder | tuple[Encoder, ...] | None = None
     if isinstance(description, list):
-        encoder = tuple(_decode_encoder(one, tensors) for one in description)
+        encoder = tuple(encoder_file.decode(one, tensors) for one in description)
         if (len(encoder),) != lead:
             raise ValueError(f"{len(encoder)} encoders for networks {lead}")
     elif description is not None:
-        encoder = _decode_encoder(description, tensors)
+        encoder = encoder_file.decode(description, tensors)
     for one in encoder if isinstance(encoder, tuple) else (encoder,):
         if one is not None and one.num_bits != model.num_inputs:
             raise ValueError(f"an encoder of {one.num_bits} bits for a model of {model.num_inputs}")
     window = about.get("window")  # none in version 1
     if window is not None:
-        _count(window)
+        count(window)
     columns = _decode_columns(about.get("columns"))  # none before version 4
     if columns is not None:
         _describe_columns(columns, encoder)  # for its checks
@@ -368,45 +318,5 @@ def _decode_field(value: Any, default: Any) -> Any:
             raise ValueError(f"wanted a {type(default).__name__}, got {value!r}")
         return value
     if isinstance(value, list):
-        return tuple(_count(one, least=0) for one in value)
-    return value if value is default else _count(value)
-
-
-def _decode_encoder(about: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> Encoder:
-    match about["type"]:
-        case "thermometer":
-            counts = tensors[about["counts"]] if "counts" in about else None
-            return Thermometer(tensors[about["tensor"]], counts)
-        case "expansion":
-            shape = (_count(about["width"]), _count(about["num_inputs"]))
-            return Expansion(encode.pack_host(_from_octets(tensors[about["tensor"]], (), shape)), shape[1])
-        case "composition":
-            encoders = tuple(_decode_encoder(one, tensors) for one in about["encoders"])
-            encode.compose(*encoders)  # for its checks; the nesting stays
-            return Composition(encoders)
-    raise ValueError(f"an encoder of unknown type {about['type']!r}")
-
-
-def _count(value: Any, least: int = 1) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"wanted an integer of at least {least}, got {value!r}")
-    return value
-
-
-def _to_octets(positive: np.ndarray, lead: tuple[int, ...]) -> np.ndarray:
-    """Bool ``[*lead, N, K]`` to uint8 ``[*lead, ceil(N·K / 8)]``."""
-    return np.packbits(positive.reshape(*lead, -1), axis=-1, bitorder="little")
-
-
-def _from_octets(octets: np.ndarray, lead: tuple[int, ...], shape: tuple[int, int]) -> np.ndarray:
-    """The inverse of `_to_octets`."""
-    size = math.prod(shape)
-    if octets.dtype != np.uint8 or octets.shape != (*lead, -(-size // 8)):
-        raise ValueError(f"±1 {lead + shape} as {octets.dtype} {octets.shape}")
-    return np.unpackbits(octets, axis=-1, count=size, bitorder="little").reshape(lead + shape).astype(bool)
-
-
-def _bits_of(words: np.ndarray, num_bits: int) -> np.ndarray:
-    """uint32 ``[..., W]`` to bool ``[..., K]``, in NumPy."""
-    octets = np.ascontiguousarray(words, "<u4").view(np.uint8)
-    return np.unpackbits(octets, axis=-1, count=num_bits, bitorder="little").astype(bool)
+        return tuple(count(one, least=0) for one in value)
+    return value if value is default else count(value)
