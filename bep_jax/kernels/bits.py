@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bep_jax.kernels.checks import check_count, is_integer
-from bep_jax.kernels.isolate import isolated
+from bep_jax.kernels.isolate import isolated, jit
 
 WORD_BITS = 32
 _SHIFTS = np.arange(WORD_BITS, dtype=np.uint32)
@@ -65,9 +65,7 @@ def pack(a: jax.typing.ArrayLike) -> jax.Array:
         if not np.all((values == 1) | (values == -1)):
             strange = values[(values != 1) & (values != -1)].flat[0]
             raise ValueError(f"pack: integers must be -1 or +1, got {strange}; for 0 and 1 pass a.astype(bool).")
-    if isinstance(a, np.ndarray) and not a.dtype.isnative:
-        a = a.astype(a.dtype.newbyteorder("="))
-    return _pack(jnp.asarray(a) if a.dtype == bool else jnp.asarray(a) > 0)
+    return _pack(a if a.dtype == bool else a > 0)
 
 
 def unpack(x: jax.typing.ArrayLike, num_bits: int) -> jax.Array:
@@ -93,12 +91,11 @@ def unpack(x: jax.typing.ArrayLike, num_bits: int) -> jax.Array:
         x = np.asanyarray(x)
     if x.dtype != jnp.uint32 or isinstance(x, np.ma.MaskedArray):
         raise TypeError(f"unpack: wanted uint32 words, got {type(x).__name__} of {x.dtype}.")
-    x = jnp.asarray(x)
     if num_bits < 1 or x.ndim == 0 or x.shape[-1] != num_words(num_bits):
         raise ValueError(
             f"unpack: num_bits={num_bits} needs a last axis of {-(-num_bits // WORD_BITS)} words, got shape {x.shape}."
         )
-    return jnp.where(unpack_minor(x, num_bits=num_bits), jnp.int8(1), jnp.int8(-1))
+    return _unpack(x, num_bits=num_bits)
 
 
 def check_padding(x: jax.typing.ArrayLike, num_bits: int, who: str) -> None:
@@ -149,3 +146,8 @@ def unpack_major(x: jax.Array, *, num_bits: int) -> jax.Array:
 
 
 _pack = isolated(pack_minor)
+
+
+@jit(static_argnames="num_bits")
+def _unpack(x: jax.Array, *, num_bits: int) -> jax.Array:
+    return jnp.where(unpack_minor(x, num_bits=num_bits), jnp.int8(1), jnp.int8(-1))

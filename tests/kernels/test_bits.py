@@ -152,13 +152,13 @@ def test_pack_refuses_scalars(scalar):
 
 @pytest.mark.parametrize("dtype", [jnp.int32, jnp.uint8, jnp.float32, bool])
 def test_unpack_wants_words(dtype):
-    with pytest.raises(TypeError, match=f"unpack: wanted uint32 words, got {jnp.dtype(dtype)}"):
+    with pytest.raises(TypeError, match=f"unpack: wanted uint32 words, got .* of {jnp.dtype(dtype)}"):
         bits.unpack(jnp.zeros(2, dtype), num_bits=33)
 
 
 @pytest.mark.parametrize(("shape", "num_bits"), [((2,), 32), ((2,), 65), ((3, 1), 33), ((), 1), ((1,), 0), ((1,), -1)])
 def test_unpack_wants_the_right_number_of_words(shape, num_bits):
-    with pytest.raises(ValueError, match=f"unpack: num_bits={num_bits} needs a last axis of .* words, got shape"):
+    with pytest.raises(ValueError, match="unpack: num_bits(=.* needs a last axis of .* words, got shape| must be)"):
         bits.unpack(jnp.zeros(shape, jnp.uint32), num_bits=num_bits)
 
 
