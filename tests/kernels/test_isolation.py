@@ -153,7 +153,7 @@ def _assert_isolated(text, form, num_products):
     assert work_inside_products(text, form) == []
 
 
-@pytest.mark.parametrize("seeds", [None, 3], ids=["one-seed", "vmapped"])
+@pytest.mark.parametrize(("form", "seeds"), [("vectors", None), ("vectors", 3), ("adders", None)], indirect=["form"])
 def test_a_composed_step_in_a_scan_keeps_its_kernels_apart(seeds, form):
     # Three forward, the classifier, two backward, three outer products.
     function, arguments = _training(seeds=seeds)

@@ -14,7 +14,7 @@ import pytest
 
 import bep_jax as bep
 
-ODD = cases.FEW[0]
+ODD = cases.ODD[0]
 
 
 @functools.cache
@@ -179,7 +179,7 @@ def test_wants_a_batch(function):
 
 @pytest.mark.parametrize("shape", [(5, 2), (5, 4, 1), (5, 4, 3), (4, 5, 4, 2)])
 def test_recurrent_inputs_have_a_time_axis(shape):
-    case = cases.FEW[1]
+    case = cases.ODD[1]
     with pytest.raises(ValueError, match=r"^logits: x must be \[B, T, W\] with W = 2 words of 33 bits, got"):
         bep.logits(case.model, cases.draw_params(case), jnp.zeros(shape, jnp.uint32))
     with pytest.raises(ValueError, match=r"^logits: x is empty, got shape \(5, 0, 2\)"):

@@ -43,7 +43,7 @@ def test_a_step_is_updates_then_optimizer_then_apply(case):
     assert any(np.any(a != b) for a, b in zip(params.hidden, one[0].hidden, strict=True))
 
 
-@pytest.mark.parametrize(**cases.every((cases.FEW[0], cases.FEW[2])))
+@pytest.mark.parametrize(**cases.every(cases.FEW[:2]))
 def test_steps_in_a_scan_equal_a_loop(case):
     carry = _start(case)
     batches = cases.draw_batches(case, 3, seed=22)
