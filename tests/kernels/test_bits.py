@@ -158,7 +158,7 @@ def test_unpack_wants_words(dtype):
 
 @pytest.mark.parametrize(("shape", "num_bits"), [((2,), 32), ((2,), 65), ((3, 1), 33), ((), 1), ((1,), 0), ((1,), -1)])
 def test_unpack_wants_the_right_number_of_words(shape, num_bits):
-    with pytest.raises(ValueError, match="unpack: num_bits(=.* needs a last axis of .* words, got shape| must be)"):
+    with pytest.raises(ValueError, match=r"unpack: num_bits(=.* needs a last axis of .* words, got shape| must be)"):
         bits.unpack(jnp.zeros(shape, jnp.uint32), num_bits=num_bits)
 
 
