@@ -25,3 +25,17 @@ def test_validation_samples_decide(class_weight):
     assert list(scores) == ["blind", "seeing", "again"]
     if class_weight:
         assert scores["blind"] == pytest.approx(1 / 3)
+
+
+def test_a_trial_that_is_far_behind_ends(monkeypatch):
+    epochs = []
+
+    def counting(*args, **options):
+        result = bep.fit(*args, **options)
+        epochs.append(result.history["train_accuracy"].shape[1])
+        return result
+
+    monkeypatch.setattr(choosing, "fit", counting)
+    trials = {"seeing": trial, "blind": lambda: trial(blind=True)}
+    name, scores = choosing.choose(trials, epochs=12, key=jax.random.key(0))
+    assert (name, epochs) == ("seeing", [12, 4]) and scores["seeing"] > scores["blind"] + 0.15
