@@ -1,8 +1,8 @@
 """UCR problems read by `train` with no flags but their names, beside a random forest and MiniRocket on the same folds.
 
 ``python -m benchmarks.series [PROBLEM ...]`` trains the two for the folds of these problems that `defaults.sh series`
-has left results of, one line each in results/defaults/references.jsonl, then writes results/defaults/series.md. The
-forest reads series flattened; what is missing in front of shorter series is 0 for both.
+has left results of, one line each in results/defaults/references.jsonl, then writes results/defaults/series.md; "none"
+trains nothing. The forest reads series flattened; what is missing in front of shorter series is 0 for both.
 """
 
 import json
@@ -21,6 +21,7 @@ from bep_jax.files import runs
 RESULTS = pathlib.Path(__file__).parent / "results" / "defaults"
 REFERENCES, TABLE = RESULTS / "references.jsonl", RESULTS / "series.md"
 _LEAST = 9  # steps, that MiniRocket wants
+_MISSING = {"forest": np.nan, "rocket": np.nan}  # of a fold where they were not trained
 
 _HEADER = """\
 # Series with no flags
@@ -58,15 +59,19 @@ def table(found: Sequence[dict[str, Any]], lines: Sequence[dict[str, Any]]) -> s
     for problem in sorted({_name(result) for result in found}):
         own = [result for result in found if _name(result) == problem]
         accuracies = np.concatenate([result["test_accuracy"] for result in own])
-        others = [beside[problem, result["config"]["fold"]] for result in own]
-        means.append([accuracies.mean(), *(np.mean([line[name] for line in others]) for name in ("forest", "rocket"))])
+        others = [beside.get((problem, result["config"]["fold"]), _MISSING) for result in own]
+        means.append([accuracies.mean(), *(np.mean([line[name] for line in others]) for name in _MISSING)])
         taken = ", ".join(dict.fromkeys(result["config"]["model"] for result in own))
         folds = ", ".join(str(result["config"]["fold"]) for result in own)
-        rows.append((problem, *(f"{100 * mean:.1f}" for mean in means[-1]), taken, folds, str(len(accuracies))))
-    mean = (f"**{100 * value:.1f}**" for value in np.mean(means, axis=0))
+        rows.append((problem, *map(_percent, means[-1]), taken, folds, str(len(accuracies))))
+    mean = (f"**{_percent(value)}**" if np.isfinite(value) else "" for value in np.mean(means, axis=0))
     rows.append((f"**mean of {len(rows)}**", *mean, "", "", ""))
     header = ("problem", "BEP", "random forest", "MiniRocket", "network taken", "folds", "runs")
     return f"{_HEADER}\n\n{runs.markdown(header, rows)}\n"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}" if np.isfinite(share) else ""
 
 
 def _name(result: dict[str, Any]) -> str:
