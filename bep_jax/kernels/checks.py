@@ -87,10 +87,10 @@ def is_integer(dtype: Any) -> bool:
     return bool(jax.numpy.issubdtype(dtype, jax.numpy.integer)) and getattr(dtype, "kind", "") != "m"
 
 
-def check_array(value: Any, name: str, who: str) -> None:
-    """Raises a TypeError that names who wanted one, if this is no array, or has a mask, which JAX would ignore."""
+def check_array(value: Any, name: str, who: str, wanted: str = "an array") -> None:
+    """Raises a TypeError that names who ``wanted`` one, if this is no array, or has a mask, which JAX would ignore."""
     if not isinstance(value, jax.Array | np.ndarray | jax.ShapeDtypeStruct) or isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"{who}: {name} must be an array, got {type(value).__name__}.")
+        raise TypeError(f"{who}: {name} must be {wanted}, got {type(value).__name__}.")
     if isinstance(value, np.ndarray) and (value.dtype.kind in "OSUVM" or not value.dtype.isnative):
         raise TypeError(f"{who}: {name} must be an array of numbers in the machine's own order, got {value.dtype}.")
 

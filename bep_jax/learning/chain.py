@@ -30,6 +30,7 @@ from bep_jax.network.model import Model, Params, check_params
 from bep_jax.network.visible import Visible, check_visible
 
 _NEVER = jnp.iinfo(jnp.int32).min
+_PACKED = "packed uint32 words, from bits.pack or an encoder"
 
 # Samples whose integers between the kernels, pre-activations above all, a CPU core's cache still holds; what lasts
 # until the update are words. Measured by `python -m benchmarks scaling`.
@@ -327,7 +328,7 @@ def check_model(who: str, model: Model) -> None:
 def check_inputs(who: str, model: Model, params: Params | Visible, x: jax.Array, *, visible: bool = False) -> None:
     """Raises a TypeError or ValueError, naming ``who``, if params or inputs do not fit the model."""
     check_model(who, model)
-    check_array(x, "x", who)
+    check_array(x, "x", who, _PACKED)
     if visible and isinstance(params, Visible):
         check_visible(who, model, params)
         check_words(who, model, x)
@@ -361,10 +362,7 @@ def check_batch(who: str, model: Model, params: Params, x: jax.Array, y: jax.Arr
 def check_words(who: str, model: Model, x: jax.Array) -> None:
     """Raises a TypeError or ValueError, naming ``who``, if these are not the model's packed inputs."""
     if getattr(x, "dtype", None) != jnp.uint32:
-        raise TypeError(
-            f"{who}: x must be packed uint32 words, from bits.pack or an encoder, got "
-            f"{getattr(x, 'dtype', type(x).__name__)}."
-        )
+        raise TypeError(f"{who}: x must be {_PACKED}, got {getattr(x, 'dtype', type(x).__name__)}.")
     axes = "[B, T, W]" if model.recurrent else "[B, W]"
     words = bits.num_words(model.num_inputs)
     if x.ndim != (3 if model.recurrent else 2) or x.shape[-1] != words:
@@ -376,7 +374,7 @@ def check_words(who: str, model: Model, x: jax.Array) -> None:
 
 def check_labels(who: str, model: Model, batch: int, y: jax.Array, where: jax.Array | None) -> None:
     """Raises a TypeError or ValueError, naming ``who``, if labels do not fit."""
-    check_array(y, "y", who)
+    check_array(y, "y", who, "an array of integer labels")
     if not is_integer(y.dtype):
         raise TypeError(f"{who}: y must be an array of integer labels, got {y.dtype}.")
     if y.shape != (batch,):
