@@ -112,6 +112,9 @@ def compiler_options(*, once: bool = False) -> dict[str, int | bool] | None:
     Returns:
       What `jax.jit` takes as ``compiler_options``, without what ``XLA_FLAGS`` sets; None where there are none to set.
 
+    Raises:
+      TypeError: ``once`` is not a bool.
+
     Example:
       >>> import bep_jax as bep
       >>> step = jax.jit(bep.step, compiler_options=bep.compiler_options())  # bep.jit(bep.step)

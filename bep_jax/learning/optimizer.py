@@ -70,7 +70,8 @@ def optimizer(rule: Rule | Limits, key: jax.Array) -> optax.GradientTransformati
         if isinstance(rule, Limits):
             if rule.base.shape[0] != len(leaves):
                 raise ValueError(f"optimizer: limits are for {rule.base.shape[0]} matrices, got {len(leaves)}.")
-            return OptimizerState(key, rule.base, rule.draw, rule.saturation)
+            # Copies: who donates a state to a step goes on with the limits.
+            return OptimizerState(key, *map(jnp.copy, (rule.base, rule.draw, rule.saturation)))
         base = reinforcement_base(rule, [(h.shape[0], h.shape[1]) for h in leaves])
         return OptimizerState(
             key,

@@ -31,7 +31,7 @@ from bep_jax.training import loop
 from bep_jax.training.augment import Moves
 from bep_jax.training.beginning import beginning
 from bep_jax.training.devices import placement
-from bep_jax.training.learner import TrainState, first_state
+from bep_jax.training.learner import TrainState, first_state, split_keys
 from bep_jax.training.loop import Report, Result
 from bep_jax.training.samples import TRAINS, check_numbers, cut_batch
 
@@ -230,7 +230,9 @@ def start_states(
     key = jax.random.key(0) if key is None else key
 
     states = [
-        first_state(BinaryLearner(model, scale), limits_of(model, rule), jax.random.fold_in(key, np.uint32(seed)))
+        first_state(
+            BinaryLearner(model, scale), limits_of(model, rule), split_keys(jax.random.fold_in(key, np.uint32(seed)))[0]
+        )
         for rule, seed, scale in zip(rules, seeds, scales, strict=True)
     ]
     return jax.tree.map(lambda *rows: jnp.stack(rows), *states)

@@ -67,9 +67,8 @@ class Learner(Hashable, Protocol):
         """On the host: settings of the next epoch; ``stalled`` bool ``[S]`` are the seeds that ran out of patience."""
 
 
-def first_state(learner: Learner, settings: Any, key: jax.Array) -> TrainState:
-    """One seed's state before its first epoch."""
-    state_key, _ = split_keys(key)
+def first_state(learner: Learner, settings: Any, state_key: jax.Array) -> TrainState:
+    """One seed's state before its first epoch, by the first of its `split_keys`."""
     init_key, draw_key, shuffle_key = jax.random.split(state_key, 3)
     return TrainState(*learner.init(settings, init_key, draw_key), shuffle_key, jnp.int32(0))
 

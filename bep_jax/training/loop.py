@@ -178,9 +178,9 @@ def train(
     shown = progress and jax.process_index() == 0
     with interruptible() as interrupted:
         # One by one and not under vmap, where not every kind of key gives the same.
-        keys = [jax.random.fold_in(key, np.uint32(seed)) for seed in seeds]
-        rows = programs.split(place.put(jnp.stack(keys), 0), arrays.train_split)
-        state = place.put(_started(learner, settings, keys, state), 0)
+        keys = [split_keys(jax.random.fold_in(key, np.uint32(seed))) for seed in seeds]
+        rows = programs.split(place.put(jnp.stack([held for _, held in keys]), 0), arrays.train_split)
+        state = place.put(_started(learner, settings, [start for start, _ in keys], state), 0)
         state = state if begin is None else begin.applied(state, place)
         start = None if signs is None else programs.signs(state.params)
         best = jax.tree.map(jnp.copy, state.params) if sizes.held_out else None
@@ -305,7 +305,7 @@ def _programs(learner, batch_size, sizes, data_axis, place, balanced, signs) -> 
         if sizes is None:
             held_out, rows = (jnp.argsort(train_split != jnp.int8(part), stable=True) for part in (HELD_OUT, TRAINS))
         else:
-            order = jax.random.permutation(split_keys(key)[1], jnp.arange(sizes[0], dtype=jnp.int32))
+            order = jax.random.permutation(key, jnp.arange(sizes[0], dtype=jnp.int32))
             held_out, rows = jnp.split(order, [sizes[1]])
         return rows, held_out
 
