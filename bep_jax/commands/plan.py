@@ -9,7 +9,7 @@ from typing import Any, Literal
 from bep_jax.commands.flags import Data, Network, RuleFlags, Training
 from bep_jax.data import datasets, images
 from bep_jax.data.datasets import Dataset
-from bep_jax.data.encode import Composition, Encoder, Thermometer
+from bep_jax.data.encode import Thermometer, first_encoder
 from bep_jax.learning.laws import divisors, initial_scale
 from bep_jax.learning.rule import Rule, thresholds
 from bep_jax.network.model import Model, check_scale, conv, mlp, rnn
@@ -152,14 +152,6 @@ def settings_text(settings: dict[str, Any]) -> str:
         f"gate |z| <= {one(settings['gate'])}, "
         f"groups of {one(settings['group_size'])}, margin {settings['margin']}{feature}"
     )
-
-
-def first_encoder(encoder: Encoder | tuple[Encoder, ...] | None) -> Encoder | None:
-    """The one that meets the samples, of the first seed."""
-    encoder = encoder[0] if isinstance(encoder, tuple) else encoder
-    while isinstance(encoder, Composition):
-        encoder = encoder.encoders[0]
-    return encoder
 
 
 def say_notes(data: Dataset) -> None:

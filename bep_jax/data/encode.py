@@ -259,6 +259,14 @@ def compose(*encoders: Encoder) -> Encoder:
     return flat[0] if len(flat) == 1 else Composition(tuple(flat))
 
 
+def first_encoder(encoder: Encoder | tuple[Encoder, ...] | None) -> Encoder | None:
+    """The one that meets the samples, of the first seed."""
+    encoder = encoder[0] if isinstance(encoder, tuple) else encoder
+    while isinstance(encoder, Composition):
+        encoder = encoder.encoders[0]
+    return encoder
+
+
 def _levels(train: npt.ArrayLike, num_bits: int | None, who: str) -> Thermometer:
     train = _training(train, who)
     thresholds = _placed(train.reshape(-1), _num_bits(num_bits, train.shape[-1], who))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bep_jax.data import encode
-from bep_jax.data.encode import Composition, Encoder, Expansion, Thermometer
+from bep_jax.data.encode import Composition, Encoder, Expansion, Thermometer, first_encoder
 from bep_jax.network.model import Model
 
 _THRESHOLD_BYTES = 8  # of the widest number that a safetensors file can hold
@@ -21,9 +21,7 @@ _THRESHOLD_BYTES = 8  # of the widest number that a safetensors file can hold
 
 def num_features(encoder: Encoder | None) -> int | None:
     """F, the features that an encoder takes; None where it takes bits."""
-    while isinstance(encoder, Composition):
-        encoder = encoder.encoders[0]
-    return getattr(encoder, "num_features", None)
+    return getattr(first_encoder(encoder), "num_features", None)
 
 
 def describe(

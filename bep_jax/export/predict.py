@@ -14,7 +14,7 @@ import numpy.typing as npt
 from bep_jax.data import encode, files
 from bep_jax.data.columns import Column, Columns
 from bep_jax.data.dataset import last_steps, window_length
-from bep_jax.data.encode import Composition, Encoder, Expansion, Thermometer
+from bep_jax.data.encode import Encoder, Expansion, Thermometer, first_encoder
 from bep_jax.data.images import parse_idx
 from bep_jax.data.labels import read_labels
 from bep_jax.data.numpy_files import read_npy, read_npz
@@ -176,7 +176,7 @@ def read_samples(path: Path, saved: Saved, window: int | None = None, label: str
         return Samples(_slices(path, x.reshape(x.shape[0], -1), _num_features(saved), window), labels)
     if window is None or x.ndim != 3:
         return Samples(x, labels)
-    if x.shape[1] < window and not isinstance(_first(saved), Thermometer):
+    if x.shape[1] < window and not isinstance(first_encoder(saved.encoder), Thermometer):
         raise ValueError(f"predict: {path} has {x.shape[1]} time steps of bits, the model takes {window}.")
     return Samples(last_steps(list(x), window), labels)
 
@@ -251,17 +251,9 @@ def _slices(path: Path, x: np.ndarray, num_features: int, window: int | None) ->
 _logits = jit(chain.logits)
 
 
-def _first(saved: Saved) -> Encoder | None:
-    """The encoder that meets the samples."""
-    encoder = saved.encoder[0] if isinstance(saved.encoder, tuple) else saved.encoder
-    while isinstance(encoder, Composition):
-        encoder = encoder.encoders[0]
-    return encoder
-
-
 def _num_features(saved: Saved) -> int:
     """F, or the input bits where no encoder takes features."""
-    first = _first(saved)
+    first = first_encoder(saved.encoder)
     if isinstance(first, Thermometer):
         return first.num_features
     return first.num_inputs if isinstance(first, Expansion) else saved.model.num_inputs
@@ -272,7 +264,7 @@ def _encoded(saved: Saved, x: np.ndarray) -> np.ndarray:
     axes = "[n, T, features]" if saved.model.recurrent else "[n, features]"
     if x.ndim != (3 if saved.model.recurrent else 2) or 0 in x.shape:
         raise ValueError(f"predict: samples must be {axes}, at least one, got shape {x.shape}.")
-    if not isinstance(_first(saved), Thermometer):
+    if not isinstance(first_encoder(saved.encoder), Thermometer):
         x = _words(x, _num_features(saved))
     return x if saved.encoder is None else cast(Encoder, saved.encoder)(x)
 

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bep_jax.kernels.checks import INT32_MAX, is_integer
+from bep_jax.kernels.checks import INT32_MAX, is_integer, shown
 
 _WORD_BITS = 32
 _KINDS: dict[str, Any] = {
@@ -118,7 +118,7 @@ def _check(value: Any, contract: _Contract, lengths: dict[str, int], what: str) 
 
 def _check_scalar(value: Any, contract: _Contract, what: str) -> None:
     if isinstance(value, bool | np.ma.MaskedArray) or np.ndim(value) or not _is_integer(value):
-        raise TypeError(f"{what} must be {contract}, got {_shown(value)}.")
+        raise TypeError(f"{what} must be {contract}, got {shown(value)}.")
     if not isinstance(value, jax.core.Tracer) and not contract.least <= int(value) <= INT32_MAX:  # type: ignore[operator]
         raise ValueError(f"{what} must be {contract}, got {int(value)}.")
 
@@ -127,7 +127,3 @@ def _is_integer(value: Any) -> bool:
     return isinstance(value, int) or (
         isinstance(value, jax.Array | np.ndarray | np.generic) and is_integer(value.dtype)
     )
-
-
-def _shown(value: Any) -> str:
-    return f"{value.dtype} {value.shape}" if hasattr(value, "dtype") else repr(value)
