@@ -33,6 +33,7 @@ def fit_temperature(scores: npt.ArrayLike, y: npt.ArrayLike) -> float:
       True
     """
     from scipy.optimize import minimize_scalar  # comes with jax; only where it is wanted, as it takes a while
+    from scipy.special import log_softmax
 
     scores, y = np.asarray(scores), np.asarray(y)
     if scores.ndim != 2 or y.shape != scores.shape[:1] or not np.issubdtype(y.dtype, np.integer):
@@ -49,7 +50,7 @@ def fit_temperature(scores: npt.ArrayLike, y: npt.ArrayLike) -> float:
     targets[np.arange(len(y)), y] += 1 - share
 
     def loss(log_temperature: float) -> float:
-        return -float(np.mean(np.sum(targets * _log_softmax(scores / math.exp(log_temperature)), axis=1)))
+        return -float(np.mean(np.sum(targets * log_softmax(scores / math.exp(log_temperature), axis=1), axis=1)))
 
     found = minimize_scalar(loss, bounds=(math.log(unit / 200), math.log(unit * 20)), method="bounded")
     return math.exp(found.x)
@@ -63,9 +64,6 @@ def probabilities(scores: npt.ArrayLike, temperature: float) -> np.ndarray:
       array([[0.5 , 0.5 ],
              [0.73, 0.27]])
     """
-    return np.exp(_log_softmax(np.asarray(scores) / temperature))
+    from scipy.special import log_softmax
 
-
-def _log_softmax(z: np.ndarray) -> np.ndarray:
-    z = z - z.max(axis=1, keepdims=True)
-    return z - np.log(np.sum(np.exp(z), axis=1, keepdims=True))
+    return np.exp(log_softmax(np.asarray(scores) / temperature, axis=1))
