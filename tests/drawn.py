@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bep_jax import encode
-from bep_jax.encode import Composition, Expansion, Thermometer
+from bep_jax.encode import Composition, Expansion, Rocket, Thermometer
 from bep_jax.network.model import Params
 
 
@@ -28,6 +28,14 @@ def thermometer(features, num_bits, dtype=np.float64):
     return Thermometer(values.astype(dtype))
 
 
+def rocket(num_steps, channels, num_bits=1):
+    """84 ``num_bits`` bits."""
+    random = np.random.default_rng(0)
+    biases = random.integers(-20, 20, (1, 84, 1)).astype(np.int8)
+    groups = np.array([[2, channels - 1]], np.int32)
+    return Rocket(thermometer(channels, 15), groups, biases, thermometer(84, num_bits, np.int32), num_steps)
+
+
 def assert_same_encoder(a, b):
     assert type(a) is type(b)
     if isinstance(a, Composition | tuple):
@@ -37,6 +45,11 @@ def assert_same_encoder(a, b):
     elif isinstance(a, Expansion):
         np.testing.assert_array_equal(a.matrix, b.matrix)
         assert a.num_inputs == b.num_inputs
+    elif isinstance(a, Rocket):
+        np.testing.assert_array_equal(a.groups, b.groups)
+        np.testing.assert_array_equal(a.biases, b.biases)
+        assert a.num_steps == b.num_steps
+        assert_same_encoder((a.levels, a.counted), (b.levels, b.counted))
     elif a is not None:
         np.testing.assert_array_equal(a.thresholds, b.thresholds)
         assert a.thresholds.dtype == b.thresholds.dtype.newbyteorder("=")

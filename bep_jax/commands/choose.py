@@ -9,7 +9,12 @@ from bep_jax.commands.flags import Data, Network, RuleFlags, Training
 from bep_jax.commands.plan import Kind, kinds, make_plan
 from bep_jax.training import choosing
 
-_TITLES = {"mlp": "dense, all steps at once", "conv": "convolution", "rnn": "recurrent"}
+_TITLES = {
+    "mlp": "dense, all steps at once",
+    "rocket": "dense on counts of kernels",
+    "conv": "convolution",
+    "rnn": "recurrent",
+}
 
 
 class Choice(NamedTuple):

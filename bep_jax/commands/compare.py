@@ -72,7 +72,7 @@ class Compare:
             self._compare(plan, names, place.folder)
 
     def _methods(self, plan: Plan) -> tuple[str, ...]:
-        known = tuple(name for name in methods.TITLES if plan.kind == "mlp" or name != "local-rule")
+        known = tuple(name for name in methods.TITLES if plan.dense or name != "local-rule")
         names = known if self.methods is None else tuple(dict.fromkeys(self.methods))
         wrong = [name for name in names if name not in methods.TITLES]
         if wrong or not names:
@@ -82,7 +82,7 @@ class Compare:
             raise ValueError(
                 "compare: the local rule has no recurrent form and none with convolutions; leave it out of --methods."
             )
-        if "random-features" in names and plan.kind == "mlp" and len(plan.widths) < 2:
+        if "random-features" in names and plan.dense and len(plan.widths) < 2:
             raise ValueError("compare: random-features wants at least two layers: the last one is trained.")
         if self.training.shift or self.training.mirror:
             raise ValueError("compare: --shift and --mirror are for train: not all methods move images.")

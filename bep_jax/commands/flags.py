@@ -64,16 +64,17 @@ class Network:
     """What learns it."""
 
     model: Annotated[
-        Literal["mlp", "conv", "rnn"] | None,
+        Literal["mlp", "rocket", "conv", "rnn"] | None,
         arg(
-            metavar="{mlp,conv,rnn}",
+            metavar="{mlp,rocket,conv,rnn}",
             help_behavior_hint="(default: series what validation samples say, images with --window rnn, others mlp)",
         ),
     ] = None
-    """Multilayer perceptron, which reads all pixels or time steps at once, the same with convolutions below, or
-    recurrent network, which reads one step after the other."""
+    """Multilayer perceptron, which reads all pixels or time steps at once; rocket: series, the same on how often many
+    small kernels respond, wherever they do; the same with convolutions below; or recurrent network, which reads one
+    step after the other."""
     widths: Annotated[tuple[int, ...] | None, arg(metavar="N [N ...]", help_behavior_hint="(default: 525 525)")] = None
-    """mlp: neurons of each layer; conv: of each dense layer."""
+    """mlp and rocket: neurons of each layer; conv: of each dense layer."""
     filters: Annotated[
         tuple[str, ...] | None,
         arg(metavar="N,PATCH,STRIDE [...]", help_behavior_hint="(default: 64 by the size of images or series)"),

@@ -15,7 +15,7 @@ from bep_jax.learning.rule import Rule, thresholds
 from bep_jax.network.model import Model, check_scale, conv, mlp, rnn
 from bep_jax.training.samples import cut_batch
 
-Kind = Literal["mlp", "conv", "rnn"]
+Kind = Literal["mlp", "rocket", "conv", "rnn"]
 _SERIES = "ucr/"
 _ROWS = {"mnist": 28, "fashion-mnist": 28, "digits": 8}  # of an image: one a time step unless --window says otherwise
 _RECURRENT = ("horizon", "patterns", "gated_update")  # flags that `rnn` takes by the same names
@@ -58,6 +58,11 @@ class Plan:
         return tuple(f"layer {i + 1}" for i in range(number))
 
     @property
+    def dense(self) -> bool:
+        """Whether it has dense layers alone."""
+        return self.kind in ("mlp", "rocket")
+
+    @property
     def _name(self) -> str:
         name = self.dataset if self.dataset.startswith(_SERIES) else Path(self.dataset).stem
         return name.replace("/", "-")
@@ -68,7 +73,9 @@ class Plan:
     def model(self, data: Dataset) -> Model:
         if self.start is not None:
             return self.start
-        if self.kind == "mlp":
+        if self.kind == "rocket" and data.num_steps is None:
+            raise ValueError(f"train: {self.dataset!r} has no time steps for --model rocket.")
+        if self.dense:
             return mlp(num_inputs=data.num_inputs, widths=self.widths, num_classes=data.num_classes)
         if self.kind == "conv":
             if data.image_shape is None:
@@ -178,7 +185,7 @@ def kinds(data: Data, network: Network) -> tuple[Kind, ...]:
     if network.widths is not None:
         return ("mlp",)
     given = [name for name in _OF_RNN if getattr(network, name) not in (None, False)]
-    return ("rnn",) if given or data.expand else ("mlp", "conv", "rnn")
+    return ("rnn",) if given or data.expand else ("mlp", "rocket", "conv", "rnn")
 
 
 def make_plan(data: Data, network: Network, flags: RuleFlags, training: Training, kind: Kind | None = None) -> Plan:
@@ -216,7 +223,7 @@ def make_plan(data: Data, network: Network, flags: RuleFlags, training: Training
         "window": window,
         "num_bits": data.input_bits,
         "width": expand or None,
-        "whole": "tied" if kind == "conv" else kind == "mlp",
+        "whole": {"conv": "tied", "rocket": "rocket"}.get(kind, kind == "mlp"),
         "fold": data.fold,
         "folds": data.folds,
         "label": data.label,

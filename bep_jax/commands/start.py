@@ -11,6 +11,7 @@ from bep_jax.commands.flags import Data, Network, Training
 from bep_jax.commands.plan import Kind, Plan
 from bep_jax.data import features, tables
 from bep_jax.data.datasets import Dataset
+from bep_jax.data.encode import Rocket, first_encoder
 from bep_jax.data.labels import class_indices
 from bep_jax.export.model_file import Saved, load
 from bep_jax.export.predict import num_networks
@@ -88,6 +89,8 @@ class Beginning:
     def kind(self) -> Kind:
         if self.saved.model.recurrent:
             return "rnn"
+        if isinstance(first_encoder(self.saved.encoder), Rocket):
+            return "rocket"
         return "conv" if self._convolutions() else "mlp"
 
     @property

@@ -112,7 +112,7 @@ class Tune:
         data, network = self.data, self.network
         named = [f"--model {kind}"] if len(kinds(data, network)) > 1 else []
         recurrent = kind == "rnn"
-        one_encoding = recurrent or data.dataset == "random-prototypes" or data.input_bits is not None
+        one_encoding = kind in ("rnn", "rocket") or data.dataset == "random-prototypes" or data.input_bits is not None
         windows = _WINDOWS if recurrent and data.window is None else (data.window,)
         networks = self._recurrent() if recurrent else self._dense()
         for (new, model), bits, window in itertools.product(networks, (None,) if one_encoding else (None, 4), windows):

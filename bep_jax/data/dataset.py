@@ -20,6 +20,8 @@ from bep_jax.kernels.checks import check_choice, check_count
 EncoderOrFit = Encoder | Callable[[np.ndarray], Encoder]
 # What fits the usual encoder of a data set: train_x, and num_bits where so many are asked for.
 Usual = Callable[[np.ndarray, int | None], Encoder]
+# Whether all steps of a series are one sample's features, and how they are encoded then.
+Whole = bool | Literal["tied", "rocket"]
 _MOST_PADDED = 1 << 26  # values, where most are padding
 _EXPANSION_STREAM = 0x657870  # apart from whatever else is drawn from the same seed
 
@@ -90,7 +92,7 @@ class Options:
     raw: bool = False
     num_bits: int | None = None
     width: int | None = None
-    whole: bool | Literal["tied"] = False
+    whole: Whole = False
 
     def check(self, who: str) -> None:
         """Raises ValueError where two arguments contradict each other."""
@@ -98,7 +100,7 @@ class Options:
             raise TypeError(f"{who}: raw must be True or False, got {self.raw!r}.")
         if self.raw and (self.encoder is not None or self.num_bits is not None or self.width is not None):
             raise ValueError(f"{who}: raw=True does not encode; leave out encoder, num_bits and width.")
-        check_choice(self.whole, (False, True, "tied"), "whole", who)
+        check_choice(self.whole, (False, True, "tied", "rocket"), "whole", who)
         if self.encoder is not None and self.num_bits is not None:
             raise ValueError(f"{who}: give encoder or num_bits, not both.")
         for name in ("num_bits", "width"):
@@ -119,6 +121,8 @@ def encoded(parts: Parts, options: Options, usual: Usual, seed: int) -> Dataset:
         image_shape = (num_steps,)
         if options.whole == "tied":
             usual = _tied(usual, num_steps)
+        elif options.whole == "rocket":
+            usual, image_shape = _rocket(num_steps), None
         train_x, test_x = (x.reshape(x.shape[0], -1) for x in (parts.train_x, parts.test_x))
         parts = parts._replace(train_x=train_x, test_x=test_x)
     num_inputs = parts.train_x.shape[-1] if parts.num_bits is None else parts.num_bits
@@ -164,6 +168,13 @@ def _tied(usual: Usual, num_steps: int) -> Usual:
         assert isinstance(one, Thermometer)
         counts = None if one.counts is None else np.tile(one.counts, num_steps)
         return Thermometer(np.tile(one.thresholds, (num_steps, 1)), counts)
+
+    return fit
+
+
+def _rocket(num_steps: int) -> Usual:
+    def fit(train_x: np.ndarray, num_bits: int | None) -> Encoder:
+        return encode.fit_rocket(train_x.reshape(train_x.shape[0], num_steps, -1), num_bits)
 
     return fit
 

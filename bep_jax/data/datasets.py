@@ -9,7 +9,7 @@ Names: ``random-prototypes`` (needs nothing), ``mnist``, ``fashion-mnist`` (idx 
 import difflib
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from bep_jax.data import encode, features, images, series, table_files, tables
 from bep_jax.data.arrays import from_arrays, usual_encoder
 from bep_jax.data.columns import Columns
-from bep_jax.data.dataset import Dataset, EncoderOrFit, Options, Parts, Usual, check_seed, encoded, stacked
+from bep_jax.data.dataset import Dataset, EncoderOrFit, Options, Parts, Usual, Whole, check_seed, encoded, stacked
 from bep_jax.data.encode import Encoder
 from bep_jax.data.random_prototypes import RandomPrototypes
 from bep_jax.kernels.checks import check_count
@@ -39,7 +39,7 @@ def load(
     window: int | None = None,
     num_bits: int | None = None,
     width: int | None = None,
-    whole: bool | Literal["tied"] = False,
+    whole: Whole = False,
     fold: int | None = None,
     folds: int = 3,
     num_inputs: int | None = None,
@@ -73,7 +73,8 @@ def load(
       width: expand the bits to so many by a random ±1 matrix; by default they are not expanded.
       whole: series and slices: all steps as the features of one sample, ``[n, T F]``, for a network without a time
         axis; every feature of every step has thresholds of its own, as many as those of a table. "tied": thresholds
-        shared by all steps, as for ``[n, T, F]``: what `bep_jax.conv` wants.
+        shared by all steps, as for ``[n, T, F]``: what `bep_jax.conv` wants. "rocket": how often each of many small
+        kernels responds, wherever it does (`bep_jax.encode.fit_rocket`).
       fold: "ucr/..." and "digits": the test part is this fold (from 0) of all samples, stratified. By default the
         archive's own split, and for "digits" one of five folds.
       folds: how many folds there are.

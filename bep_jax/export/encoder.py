@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bep_jax.data.encode import Composition, Encoder, Expansion, Thermometer
+from bep_jax.data.encode import Composition, Encoder, Expansion, Rocket, Thermometer
+from bep_jax.export import rocket_c
 from bep_jax.export.source import array
 from bep_jax.kernels import bits
 from bep_jax.network.model import Model
@@ -35,17 +36,20 @@ def encoder_stages(model: Model, encoder: Encoder | None, name: str) -> Stages:
     """What the encoder becomes; without one, inputs are the packed words themselves."""
     encoders = list(_flat(encoder))
     constants: list[str] = []
-    const_bytes, is_float = 0, False
+    const_bytes, is_float, stack_bytes = 0, False, 0
     first = encoders[0] if encoders else None
-    if isinstance(first, Thermometer):
-        dtype = first.thresholds.dtype
+    if isinstance(first, Thermometer | Rocket):
+        dtype = (first.levels if isinstance(first, Rocket) else first).thresholds.dtype
         if dtype.name not in _C_TYPES:
             raise TypeError(f"to_c: C has no type for thresholds of {dtype}; convert them to float64.")
         input_type, num_inputs = _C_TYPES[dtype.name], first.num_features
         input_comment = f"{input_type} features that a call reads"
         is_float = dtype.kind == "f"
         num_bits = first.num_bits
-        constants, const_bytes, declared, fill = _thermometer(first, input_type, name)
+        if isinstance(first, Rocket):
+            constants, const_bytes, declared, fill, stack_bytes = rocket_c.stages(first, input_type, name)
+        else:
+            constants, const_bytes, declared, fill = _thermometer(first, input_type, name)
         wide = encoders[1:]
     else:
         num_bits = model.num_inputs if first is None else first.num_inputs
@@ -55,7 +59,7 @@ def encoder_stages(model: Model, encoder: Encoder | None, name: str) -> Stages:
         if used := num_bits % bits.WORD_BITS:
             fill.append(f"@to@[{num_inputs - 1}] &= {hex((1 << used) - 1)}u; /* padding */")
         declared, wide = ["uint32_t i;"], encoders
-    body, stack_bytes = list(fill), 0
+    body = list(fill)
     for i, stage in enumerate(wide):
         if not isinstance(stage, Expansion) or stage.num_inputs != num_bits:
             raise ValueError(f"to_c: stage {i} of the encoder does not take the {num_bits} bits of the one before.")
@@ -80,7 +84,7 @@ def encoder_stages(model: Model, encoder: Encoder | None, name: str) -> Stages:
         is_float,
         body,
         stack_bytes,
-        not isinstance(first, Thermometer),
+        not isinstance(first, Thermometer | Rocket),
     )
 
 
@@ -120,13 +124,13 @@ def _thermometer(encoder: Thermometer, input_type: str, name: str) -> tuple[list
     )
 
 
-def _flat(encoder: Encoder | tuple[Encoder, ...] | None) -> Iterable[Thermometer | Expansion]:
+def _flat(encoder: Encoder | tuple[Encoder, ...] | None) -> Iterable[Thermometer | Rocket | Expansion]:
     if encoder is None:
         return
     if isinstance(encoder, Composition):
         for one in encoder.encoders:
             yield from _flat(one)
-    elif isinstance(encoder, Thermometer | Expansion):
+    elif isinstance(encoder, Thermometer | Rocket | Expansion):
         yield encoder
     elif isinstance(encoder, tuple | list):
         raise ValueError(
@@ -134,5 +138,5 @@ def _flat(encoder: Encoder | tuple[Encoder, ...] | None) -> Iterable[Thermometer
         )
     else:
         raise TypeError(
-            f"to_c: encoder must be a Thermometer, an Expansion or a composition, got {type(encoder).__name__}."
+            f"to_c: encoder must be a Thermometer, a Rocket, an Expansion or a composition, got {type(encoder).__name__}."
         )

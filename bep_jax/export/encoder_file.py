@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bep_jax.data import encode
-from bep_jax.data.encode import Composition, Encoder, Expansion, Thermometer, first_encoder
+from bep_jax.data.encode import Composition, Encoder, Expansion, Rocket, Thermometer, first_encoder
 from bep_jax.network.model import Model
 
 _THRESHOLD_BYTES = 8  # of the widest number that a safetensors file can hold
@@ -51,6 +51,10 @@ def decode(about: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> Encod
         case "expansion":
             shape = (count(about["width"]), count(about["num_inputs"]))
             return Expansion(encode.pack_host(from_octets(tensors[about["tensor"]], (), shape)), shape[1])
+        case "rocket":
+            levels, counted = (decode(about[name], tensors) for name in ("levels", "counted"))
+            groups, biases = (tensors[about[name]] for name in ("groups", "biases"))
+            return Rocket(levels, groups, biases, counted, count(about["num_steps"]))  # type: ignore[arg-type]
         case "composition":
             encoders = tuple(decode(one, tensors) for one in about["encoders"])
             encode.compose(*encoders)  # for its checks; the nesting stays
@@ -98,6 +102,11 @@ def _describe(encoder: Encoder, tensors: dict[str, np.ndarray]) -> dict[str, Any
     if type(encoder) is Expansion:
         tensors[name] = to_octets(bits_of(encoder.matrix, encoder.num_inputs), ())
         return {"type": "expansion", "tensor": name, "num_inputs": encoder.num_inputs, "width": encoder.num_bits}
+    if type(encoder) is Rocket:
+        about = {name: _describe(getattr(encoder, name), tensors) for name in ("levels", "counted")}
+        tensors |= {f"{name}.groups": encoder.groups, f"{name}.biases": encoder.biases}
+        places = {"groups": f"{name}.groups", "biases": f"{name}.biases", "num_steps": encoder.num_steps}
+        return {"type": "rocket", **about, **places}
     if type(encoder) is Thermometer:
         if encoder.thresholds.dtype.itemsize > _THRESHOLD_BYTES:
             raise TypeError(f"save: thresholds of {encoder.thresholds.dtype} do not fit the file; use float64.")

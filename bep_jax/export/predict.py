@@ -14,13 +14,14 @@ import numpy.typing as npt
 from bep_jax.data import encode, files
 from bep_jax.data.columns import Column, Columns
 from bep_jax.data.dataset import last_steps, window_length
-from bep_jax.data.encode import Encoder, Expansion, Thermometer, first_encoder
+from bep_jax.data.encode import Encoder, Expansion, first_encoder
 from bep_jax.data.images import parse_idx
 from bep_jax.data.labels import read_labels
 from bep_jax.data.numpy_files import read_npy, read_npz
 from bep_jax.data.table_files import labels_of, without
 from bep_jax.data.tables import Table, described, parse_table
 from bep_jax.data.ts_file import parse_ts
+from bep_jax.export.encoder_file import num_features
 from bep_jax.export.model_file import Saved
 from bep_jax.kernels import bits
 from bep_jax.kernels.checks import check_count
@@ -176,7 +177,7 @@ def read_samples(path: Path, saved: Saved, window: int | None = None, label: str
         return Samples(_slices(path, x.reshape(x.shape[0], -1), _num_features(saved), window), labels)
     if window is None or x.ndim != 3:
         return Samples(x, labels)
-    if x.shape[1] < window and not isinstance(first_encoder(saved.encoder), Thermometer):
+    if x.shape[1] < window and num_features(first_encoder(saved.encoder)) is None:
         raise ValueError(f"predict: {path} has {x.shape[1]} time steps of bits, the model takes {window}.")
     return Samples(last_steps(list(x), window), labels)
 
@@ -254,9 +255,8 @@ _logits = jit(chain.logits)
 def _num_features(saved: Saved) -> int:
     """F, or the input bits where no encoder takes features."""
     first = first_encoder(saved.encoder)
-    if isinstance(first, Thermometer):
-        return first.num_features
-    return first.num_inputs if isinstance(first, Expansion) else saved.model.num_inputs
+    inputs = first.num_inputs if isinstance(first, Expansion) else saved.model.num_inputs
+    return num_features(first) or inputs
 
 
 def _encoded(saved: Saved, x: np.ndarray) -> np.ndarray:
@@ -264,7 +264,7 @@ def _encoded(saved: Saved, x: np.ndarray) -> np.ndarray:
     axes = "[n, T, features]" if saved.model.recurrent else "[n, features]"
     if x.ndim != (3 if saved.model.recurrent else 2) or 0 in x.shape:
         raise ValueError(f"predict: samples must be {axes}, at least one, got shape {x.shape}.")
-    if not isinstance(first_encoder(saved.encoder), Thermometer):
+    if num_features(first_encoder(saved.encoder)) is None:
         x = _words(x, _num_features(saved))
     return x if saved.encoder is None else cast(Encoder, saved.encoder)(x)
 

@@ -115,6 +115,23 @@ def random_words(rng, shape, num_bits):
 
 
 @needs_gcc
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int16])
+@pytest.mark.parametrize("shape", [(30, 1), (9, 3), (1, 1)])
+def test_counts_of_kernels(tmp_path, dtype, shape):
+    """Series in, of which values and beginnings are missing where floats are."""
+    rng = np.random.default_rng(1)
+    x = (30 * rng.normal(size=(40, *shape))).astype(dtype)
+    if np.issubdtype(dtype, np.floating):
+        for one in x[::2]:
+            one[: rng.integers(0, shape[0])] = np.nan
+        x[rng.random(x.shape) < 0.1] = np.nan
+        x[-1] = np.nan
+    encoder = encode.fit_rocket(x)
+    model = bep.mlp(num_inputs=encoder.num_bits, widths=(15,), num_classes=3)
+    assert_same(tmp_path, model, random_params(model), encoder, x.reshape(40, -1))
+
+
+@needs_gcc
 @real("fashion_mnist")
 def test_fashion_mnist(tmp_path):
     data = bep.datasets.load("fashion-mnist", raw=True)

@@ -1,0 +1,172 @@
+"""Rocket: how often each of many small kernels responds in a series, wherever it does.
+
+What is told by where nothing stands in time: events, bursts, frequencies. Values become 16 levels, kernels are
+MiniRocket's 84 (nine taps, three of weight 2, the others -1) at several dilations, and a count of steps above a
+threshold becomes thermometer bits: integers from the levels on.
+
+Axis letters: n series, T time, F channels, G groups (a dilation of a channel), P = 84 patterns, q thresholds of each.
+
+Source: MiniRocket (arXiv 2012.08791); levels, padding at the ends and bits of counts are our own.
+"""
+
+import dataclasses
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+from jax import lax
+
+from bep_jax.data.thermometer import Thermometer, isnan
+from bep_jax.data.words import as_numbers
+from bep_jax.kernels import bits
+from bep_jax.kernels.checks import check_count, check_type
+
+TAPS, LEVELS = 9, 15  # taps of a kernel, thresholds between levels
+PATTERNS = np.array(list(itertools.combinations(range(TAPS), 3)), np.int32)  # [84, 3], the taps of weight 2
+_BLOCK = 1 << 17  # values of a channel that are worked on at a time
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Rocket:
+    """Counts of kernels' responses as thermometer bits; made by `bep_jax.encode.fit_rocket`.
+
+    Steps before the first value of a series are no part of it; a value that is missing later is the one before it.
+    Beyond the ends of a series its first and its last value go on.
+
+    Attributes:
+      levels: `Thermometer` of 15 thresholds a channel; a value's level is how many of them it is above.
+      groups: int32 ``[G, 2]``, dilation and channel of each group of 84 kernels.
+      biases: int8 ``[G, 84, q]``; a response counts where it is above.
+      counted: `Thermometer` of the ``G 84 q`` counts.
+      num_steps: T.
+    """
+
+    levels: Thermometer
+    groups: np.ndarray
+    biases: np.ndarray
+    counted: Thermometer
+    num_steps: int
+
+    def __post_init__(self) -> None:
+        for name in ("levels", "counted"):
+            check_type(getattr(self, name), Thermometer, name, "Rocket")
+        check_count(self.num_steps, "num_steps", "Rocket")
+        groups, biases = np.asarray(self.groups), np.asarray(self.biases)
+        if groups.dtype != np.int32 or groups.ndim != 2 or groups.shape[1] != 2:
+            raise ValueError(f"Rocket: groups must be int32 [G, 2], got {groups.dtype} {groups.shape}.")
+        if biases.dtype != np.int8 or biases.ndim != 3 or biases.shape[:2] != (len(groups), len(PATTERNS)):
+            raise ValueError(f"Rocket: biases must be int8 [{len(groups)}, 84, q], got {biases.dtype} {biases.shape}.")
+        channels = self.levels.num_features
+        if groups.min() < 0 or groups[:, 0].min() < 1 or groups[:, 1].max() >= channels:
+            raise ValueError(f"Rocket: groups must be dilations from 1 and channels below {channels}.")
+        if self.levels.counts is not None or self.levels.thresholds.shape[1] != LEVELS:
+            raise ValueError(f"Rocket: levels must have {LEVELS} thresholds a channel.")
+        if self.counted.num_features != biases.size or self.counted.counts is not None:
+            raise ValueError(f"Rocket: counted must have as many bits for each of {biases.size} counts.")
+        object.__setattr__(self, "groups", groups)
+        object.__setattr__(self, "biases", biases)
+
+    @property
+    def num_features(self) -> int:
+        """T F, the values that a call expects, step by step."""
+        return self.num_steps * self.levels.num_features
+
+    @property
+    def num_bits(self) -> int:
+        """The bits that a call returns."""
+        return self.counted.num_bits
+
+    def __call__(self, x: npt.ArrayLike) -> np.ndarray:
+        """Encodes series.
+
+        Args:
+          x: bool, integer or floating point ``[..., T F]``, step by step; shorter series have NaN in front.
+
+        Returns:
+          uint32 ``[..., W]``; padding bits are 0.
+
+        Raises:
+          TypeError: ``x`` holds no real numbers, or is traced.
+          ValueError: the last axis is not T F.
+        """
+        x = as_numbers(x, "Rocket")
+        if x.ndim == 0 or x.shape[-1] != self.num_features:
+            raise ValueError(
+                f"Rocket: fitted on {self.num_steps} steps of {self.levels.num_features} channels, wanted "
+                f"[..., {self.num_features}], got shape {x.shape}."
+            )
+        rows = x.reshape(-1, self.num_features)
+        words = np.empty((rows.shape[0], bits.num_words(self.num_bits)), np.uint32)
+        for start in range(0, rows.shape[0], block := max(1, _BLOCK // self.num_steps)):
+            levels, first = levels_of(self.levels, rows[start : start + block], self.num_steps)
+            words[start : start + block] = self.counted(counts(levels, first, self.groups, self.biases))
+        return words.reshape(*x.shape[:-1], words.shape[1])
+
+
+def levels_of(thermometer: Thermometer, rows: np.ndarray, num_steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Series ``[n, T F]`` as levels int8 ``[n, T, F]``, and the first step of each, int32 ``[n]``."""
+    series = rows.reshape(len(rows), num_steps, -1)
+    words = thermometer(series)
+    octets = np.ascontiguousarray(words, "<u4").view(np.uint8)
+    above = np.unpackbits(octets, axis=-1, count=thermometer.num_bits, bitorder="little")
+    levels = above.reshape(*series.shape, LEVELS).sum(axis=-1, dtype=np.int8)
+    missing = np.broadcast_to(isnan(series), series.shape)
+    first = np.where(missing.all(axis=(1, 2)), 0, (~missing.all(axis=2)).argmax(axis=1)).astype(np.int32)
+    if missing.any():
+        steps = np.arange(num_steps, dtype=np.int32)[:, None]
+        before = np.maximum.accumulate(np.where(missing, -1, steps), axis=1)
+        after = np.minimum.accumulate(np.where(missing, num_steps - 1, steps)[:, ::-1], axis=1)[:, ::-1]
+        levels = np.take_along_axis(levels, np.where(before < 0, after, before), axis=1)
+    return levels, first
+
+
+def counts(levels: np.ndarray, first: np.ndarray, groups: np.ndarray, biases: np.ndarray) -> np.ndarray:
+    """How many steps of each series respond above each bias: int32 ``[n, G 84 q]``."""
+    size = len(levels)
+    # Filled up to a power of two, so that few shapes are ever compiled.
+    room = (1 << (size - 1).bit_length()) - size
+    levels, first = np.pad(levels, ((0, room), (0, 0), (0, 0))), np.pad(first, (0, room))
+    found = [_count(levels[:, :, c], first, d, bias) for (d, c), bias in zip(groups, biases, strict=True)]
+    return np.stack(found, axis=1)[:size].reshape(size, -1)
+
+
+def responses(levels: np.ndarray, first: np.ndarray, dilation: int) -> np.ndarray:
+    """What every kernel of a dilation says of levels int8 ``[n, T]`` of a channel: int8 ``[84, n, T]``."""
+    return np.asarray(_responses(levels, first, np.int32(dilation)))
+
+
+@jax.jit
+def _responses(levels: jax.Array, first: jax.Array, dilation: jax.Array) -> jax.Array:
+    taps = _taps(levels, first, dilation)
+    return lax.map(lambda pattern: _response(*taps, pattern), PATTERNS)
+
+
+@jax.jit
+def _count(levels: jax.Array, first: jax.Array, dilation: jax.Array, biases: jax.Array) -> jax.Array:
+    """int32 ``[n, 84, q]``."""
+    taps, inside = _taps(levels, first, dilation), jnp.arange(levels.shape[1], dtype=jnp.int32)[None] >= first[:, None]
+
+    def count(one):
+        pattern, bias = one
+        z = _response(*taps, pattern)
+        return lax.map(lambda b: jnp.sum((z > b) & inside, axis=1, dtype=jnp.int32), bias)
+
+    return jnp.moveaxis(lax.map(count, (PATTERNS, biases)), 2, 0)
+
+
+def _taps(levels: jax.Array, first: jax.Array, dilation: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """What lies under each of the nine taps, int8 ``[9, n, T]``, and their sum."""
+    steps = jnp.arange(levels.shape[1], dtype=jnp.int32)[None]
+    shifts = (jnp.arange(TAPS, dtype=jnp.int32) - TAPS // 2) * dilation
+    last = jnp.int32(levels.shape[1] - 1)
+    under = [jnp.clip(steps + shift, first[:, None], last) for shift in shifts]
+    taps = jnp.stack([jnp.take_along_axis(levels, places, axis=1) for places in under])
+    return taps, jnp.sum(taps, axis=0, dtype=jnp.int8)
+
+
+def _response(taps: jax.Array, total: jax.Array, pattern: jax.Array) -> jax.Array:
+    """3 Σ (three taps) - Σ (all taps), from -90 to 90: what leaves int8 on the way comes back."""
+    three = taps[pattern[0]] + taps[pattern[1]] + taps[pattern[2]]
+    return jnp.int8(3) * three - total
