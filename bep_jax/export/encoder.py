@@ -138,5 +138,6 @@ def _flat(encoder: Encoder | tuple[Encoder, ...] | None) -> Iterable[Thermometer
         )
     else:
         raise TypeError(
-            f"to_c: encoder must be a Thermometer, a Rocket, an Expansion or a composition, got {type(encoder).__name__}."
+            "to_c: encoder must be a Thermometer, a Rocket, an Expansion or a composition, got "
+            f"{type(encoder).__name__}."
         )

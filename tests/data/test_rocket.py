@@ -25,7 +25,7 @@ def series(shape, dtype=np.float64, missing=0.0, seed=0):
 def reference(encoder, one):
     """Bits of a series ``[T, F]`` in Python integers."""
     steps, channels = one.shape
-    there = [[not (v != v) for v in row] for row in one.tolist()]
+    there = [(~np.isnan(row)).tolist() for row in one]
     first = next((t for t in range(steps) if any(there[t])), 0)
     levels = [[int((v > th).sum()) for v, th in zip(row, encoder.levels.thresholds, strict=True)] for row in one]
     for c in range(channels):
