@@ -56,7 +56,7 @@ def problem(tmp_path):
 def test_flags_have_the_defaults_of_the_library():
     fit = inspect.signature(bep.fit).parameters
     plan = plans.make_plan(flags.Data(), flags.Network(), flags.RuleFlags(), flags.Training())
-    assert plan.rule == bep.Rule(margin=1.0)
+    assert plan.rule == bep.Rule(margin=1.0, group_size=(15, 15))
     series = plans.make_plan(flags.Data(dataset="ucr/Any"), flags.Network(), flags.RuleFlags(), flags.Training())
     assert series.rule == bep.Rule()
     for name in ("epochs", "seeds", "validation", "patience", "scale", "keep", "stop_after", "class_weight"):
@@ -213,7 +213,7 @@ def test_validation_decides_which_network_reads_series(problem, tmp_path, monkey
     assert out.index("validation  ") < out.index("test accuracy") and "up" in out.split("recall", 1)[1]
     result = json.loads((tmp_path / "runs" / "s" / "result.json").read_text())
     chosen, scores = result["network"]["chosen"], result["network"]["validation_accuracy"]
-    assert list(scores) == ["mlp", "conv", "rnn"][: len(scores)] and scores[chosen] == max(scores.values())
+    assert list(scores) == ["mlp", "rocket", "conv", "rnn"][: len(scores)] and scores[chosen] == max(scores.values())
     assert f"validation samples decide for {chosen}: dense, all steps at once" in out, out
     assert np.sum(result["confusion"]) == 2 * 12
     # Whoever resumes it goes on with that network; what predicts cuts and pads as training did.
