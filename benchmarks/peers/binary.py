@@ -32,6 +32,13 @@ def _ensemble(settings: dict, part: Part, seed: int, effort: dict) -> Fitted:
     return _dense(settings, part, seed, effort, effort["networks"])
 
 
+def _rocket(settings: dict, part: Part, seed: int, effort: dict) -> Fitted:
+    """Dense layers on how often small kernels respond."""
+    encoder, x = bep.encode.fit_rocket(part.train_x, settings["bits"]), data.flat(part.train_x)
+    model = bep.mlp(num_inputs=encoder.num_bits, widths=(settings["width"],) * 2, num_classes=part.num_classes)
+    return _trained(model, encoder, data.flat, x, part, [seed], effort)
+
+
 def _convolution(settings: dict, part: Part, seed: int, effort: dict) -> Fitted:
     """Patches of 7 × 7 pixels, or of a sixth of a series; all pixels, or steps, share their thresholds."""
     x, channels = data.flat(part.train_x), part.train_x.shape[2] if part.kind == "series" else 1
@@ -163,6 +170,7 @@ _network = functools.partial(Peer, is_network=True, compiles=True)
 PEERS = {
     "BEP dense": _network(_dense, _grid(width=(525, 255), bits=(16, 4))),
     "BEP convolution": _network(_convolution, _grid(width=(525, 255), bits=(16, 4)), kinds=("image", "series")),
+    "BEP rocket": _network(_rocket, _grid(width=(525, 255), bits=(4, 2)), kinds=("series",)),
     "BEP recurrent": _network(_recurrent, _grid(width=(255, 525), bits=(20,), window=(8, 32)), kinds=("series",)),
     "BEP ensemble": _network(_ensemble, _grid(width=(525, 255), bits=(16, 4))),
     "QAT + BN": _network(_straight_through, _grid(learning_rate=(1e-3, 1e-2), width=(525,), bits=(16, 4))),
