@@ -16,6 +16,7 @@ from bep_jax.training.fitting import fit
 from bep_jax.training.loop import STOP, Report
 
 EPOCHS, SEEDS, VALIDATION = 20, 3, 0.3
+_STEPS = 1000  # of a trial at least, where the epochs of the training that follows allow: few samples make few an epoch
 _TAIL = 3  # epochs that an accuracy is the mean of
 _BEHIND, _SOONEST = 0.15, 3  # a trial that lies so far behind ends, after a third of its epochs
 _MOST_STEPS = 32
@@ -49,10 +50,10 @@ def choose(
 ) -> Choice:
     """Trains each network that there is and names the best, the first on ties.
 
-    Three draws of a network learn at most 20 epochs long from seven tenths of the training samples (or from those of
-    ``train_split``), and the last three epochs' accuracy on the others decides. A trial that lies 15 points behind
-    after a third of its epochs ends there, and where one has everything right the others are left out. Test samples
-    take no part.
+    Three draws of a network learn for 20 epochs, of few samples for more, up to 1,000 steps, from seven tenths of the
+    training samples (or from those of ``train_split``), and the last three epochs' accuracy on the others decides. A
+    trial that lies 15 points behind after a third of its epochs ends there, and where one has everything right the
+    others are left out. Test samples take no part.
 
     Args:
       trials: functions by name, called one after the other, so that one encoding is in memory at a time; None of one
@@ -68,11 +69,10 @@ def choose(
     """
     scores: dict[str, float] = {}
     counted = f"validation_{'balanced_' if class_weight else ''}accuracy"
-    few = min(EPOCHS, epochs)
 
     def hopeless(report: Report) -> str | None:
         behind = max(scores.values(), default=0.0) - np.mean(report.metrics.get(counted, np.inf))
-        return STOP if report.epoch * _SOONEST >= few and behind > _BEHIND else None
+        return STOP if report.epoch * _SOONEST >= report.epochs and behind > _BEHIND else None
 
     for name, make in trials.items():
         if max(scores.values(), default=0.0) >= 1.0:
@@ -87,7 +87,7 @@ def choose(
             trial.model,
             trial.rule,
             data,
-            epochs=few,
+            epochs=min(epochs, max(EPOCHS, _STEPS * trial.batch_size // data.train_y.shape[-1])),
             batch_size=trial.batch_size,
             seeds=SEEDS,
             key=key,
