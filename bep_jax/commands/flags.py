@@ -98,9 +98,7 @@ class Network:
 class RuleFlags:
     """How it learns."""
 
-    margin: Annotated[
-        float | None, arg(metavar="R", help_behavior_hint="(default: 1 for random-prototypes, else 0.5)")
-    ] = None
+    margin: Annotated[float | None, arg(metavar="R", help_behavior_hint="(default: 0.5)")] = None
     """r in (0, 1]: a sample learns while its margin is below r times the width of the last layer."""
     gate: Annotated[
         float | None,
@@ -114,7 +112,7 @@ class RuleFlags:
         tuple[int, ...] | None,
         arg(
             metavar="N [N ...]",
-            help_behavior_hint="(default: about 0.3 √N groups of N neurons; recurrent, random-prototypes 1.4 √N)",
+            help_behavior_hint="(default: about 0.3 √N groups of N neurons, a recurrent cell 1.4 √N)",
         ),
     ] = None
     """γ, one for all layers or one a layer: of so many neurons at most one learns per sample. Must divide the width."""
@@ -142,9 +140,9 @@ class Training:
     seed: Annotated[int, arg(metavar="N")] = 0
     """What all of them are drawn from."""
     validation: Annotated[float, arg(metavar="FRACTION")] = 0.1
-    """Training samples held out to decide which epoch is the best and when groups grow; 0 for none."""
-    patience: Annotated[int, arg(metavar="EPOCHS")] = 10
-    """Groups grow after so many epochs without a better validation accuracy; 0 for never."""
+    """Training samples held out to decide which epoch is the best, and with --patience when groups grow; 0 for none."""
+    patience: Annotated[int | None, arg(metavar="EPOCHS", help_behavior_hint="(default: never)")] = None
+    """Groups grow after so many epochs without a better validation accuracy, in the paper 10; 0 for never."""
     scale: Annotated[
         float | None,
         arg(metavar="SIGMA", help_behavior_hint="(default: 0.64 times batch size and, rnn, time steps; at least 64)"),

@@ -12,12 +12,11 @@ from bep_jax.data.datasets import Dataset
 from bep_jax.data.encode import Thermometer, first_encoder
 from bep_jax.learning.laws import divisors, initial_scale
 from bep_jax.learning.rule import Rule, thresholds
-from bep_jax.network.layers.recurrent import Recurrent
 from bep_jax.network.model import Model, check_scale, conv, mlp, rnn
 from bep_jax.training.samples import cut_batch
 
 Kind = Literal["mlp", "rocket", "conv", "rnn"]
-_SERIES, _DRAWN = "ucr/", "random-prototypes"
+_SERIES = "ucr/"
 _ROWS = {"mnist": 28, "fashion-mnist": 28, "digits": 8}  # of an image: one a time step unless --window says otherwise
 _RECURRENT = ("horizon", "patterns", "gated_update")  # flags that `rnn` takes by the same names
 _OF_RNN = ("state_width", "output_width", *_RECURRENT)
@@ -206,15 +205,10 @@ def make_plan(data: Data, network: Network, flags: RuleFlags, training: Training
     widths = _widths(network, kind)
     filters = _filters(network, kind)
     expand = data.expand if data.expand is not None else (widths[0] if series and kind == "rnn" else 0)
-    group_size: int | tuple[int, ...] | None = None
-    if flags.group_size is not None:
-        group_size = _group_size(flags.group_size, widths, kind, filters)
-    elif data.dataset == _DRAWN:  # nearly all noise: with larger groups the last epochs lose what the first have won
-        group_size = tuple(_divisor_near(width, math.sqrt(width) / Recurrent.usual_groups) for width in widths)
     rule = Rule(
-        margin=(1.0 if data.dataset == _DRAWN else 0.5) if flags.margin is None else flags.margin,
+        margin=0.5 if flags.margin is None else flags.margin,
         gate=flags.gate,
-        group_size=group_size,
+        group_size=None if flags.group_size is None else _group_size(flags.group_size, widths, kind, filters),
         reinforcement=flags.reinforcement,
         bits=16 if flags.hidden_bits is None else flags.hidden_bits,
         band=flags.band,
@@ -238,7 +232,7 @@ def make_plan(data: Data, network: Network, flags: RuleFlags, training: Training
     }
     if rows is not None and kind != "rnn" and data.input_bits is None:
         options["encoder"] = images.fit_grey
-    data_seed = draws if data.dataset == _DRAWN else training.seed
+    data_seed = draws if data.dataset == "random-prototypes" else training.seed
     recurrent = {name: getattr(network, name) for name in _RECURRENT}
     return Plan(
         data.dataset, kind, widths, rule, training.scale, filters, recurrent, data_seed, options, training.batch_size
@@ -297,10 +291,6 @@ def _widths(network: Network, kind: str) -> tuple[int, ...]:
     if not widths or min(widths) < 1:
         raise ValueError(f"train: every layer needs a width of at least 1, got {widths}.")
     return widths
-
-
-def _divisor_near(width: int, wanted: float) -> int:
-    return min(divisors(width), key=lambda d: abs(math.log(d / wanted)))
 
 
 def _group_size(sizes: tuple[int, ...], widths: tuple[int, ...], kind: Kind, filters: Any) -> int | tuple[int, ...]:

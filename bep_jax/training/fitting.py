@@ -48,7 +48,7 @@ def fit(
     seeds: int | Sequence[int] = 5,
     key: jax.Array | None = None,
     validation: float = 0.1,
-    patience: int | None = 10,
+    patience: int | None = None,
     scale: float | Sequence[float] | None = None,
     params: Params | None = None,
     opt_state: OptimizerState | None = None,
@@ -68,9 +68,9 @@ def fit(
 
     Each seed draws its own weights, classifier, order of samples, reinforcement and validation samples from
     ``fold_in(key, seed)``; row i of a run with many seeds equals a run with that seed alone, bit for bit. Validation
-    samples are held out of training and move the group sizes: after ``patience`` epochs without a new best, each
-    becomes the next larger divisor of its layer's width. Test data decide nothing. Ctrl-C stops after the current
-    epoch and returns what there is (twice: at once).
+    samples are held out of training and decide which epoch is the best; with a ``patience`` they move the group sizes,
+    too: after so many epochs without a new best, each becomes the next larger divisor of its layer's width. Test data
+    decide nothing. Ctrl-C stops after the current epoch and returns what there is (twice: at once).
 
     Args:
       model: a `Model`.
@@ -86,7 +86,8 @@ def fit(
       seeds: how many, or which.
       key: a key from ``jax.random.key``; default ``jax.random.key(0)``.
       validation: fraction of the training samples held out, in [0, 1); 0 for none, and group sizes stay.
-      patience: epochs without improvement before group sizes grow; None to keep them.
+      patience: epochs without improvement before group sizes grow, 10 in the paper, from small ones; None to keep them,
+        as suits those that a `Rule` has by itself.
       scale: σ of the initial hidden weights, one or one for each layer; None for `bep_jax.initial_scale`.
       params: go on from this network, its classifier too: as of `bep_jax.load` or `bep_jax.load_c_state`, shared by
         the seeds, or with a leading axis ``[S]``. Where it is signs alone (±1, a file saved without hidden weights),

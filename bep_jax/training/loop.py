@@ -92,7 +92,7 @@ def train(
     batch_size: int = 100,
     key: jax.Array | None = None,
     validation: float = 0.1,
-    patience: int | None = 10,
+    patience: int | None = None,
     keep: Literal["last", "best"] = "last",
     stop_after: int | None = None,
     class_weight: Literal["balanced"] | None = None,

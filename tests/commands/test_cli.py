@@ -56,7 +56,7 @@ def problem(tmp_path):
 def test_flags_have_the_defaults_of_the_library():
     fit = inspect.signature(bep.fit).parameters
     plan = plans.make_plan(flags.Data(), flags.Network(), flags.RuleFlags(), flags.Training())
-    assert plan.rule == bep.Rule(margin=1.0, group_size=(15, 15))
+    assert plan.rule == bep.Rule()
     series = plans.make_plan(flags.Data(dataset="ucr/Any"), flags.Network(), flags.RuleFlags(), flags.Training())
     assert series.rule == bep.Rule()
     for name in ("epochs", "seeds", "validation", "patience", "scale", "keep", "stop_after", "class_weight"):
@@ -476,7 +476,7 @@ def plan(**options):
 def test_data_and_model_decide_the_rest():
     either = plan(dataset="ucr/PenDigits", input_bits=20)
     assert (either.kind, either.widths, either.load_options["whole"]) == ("mlp", (525, 525), True)
-    assert plans.kinds(flags.Data(dataset="ucr/PenDigits"), flags.Network()) == ("mlp", "conv", "rnn")
+    assert plans.kinds(flags.Data(dataset="ucr/PenDigits"), flags.Network()) == ("mlp", "rocket", "conv", "rnn")
     assert plans.kinds(flags.Data(dataset="ucr/PenDigits"), flags.Network(widths=(35,))) == ("mlp",)
     assert plans.kinds(flags.Data(dataset="ucr/PenDigits"), flags.Network(patterns=7)) == ("rnn",)
     series = plan(dataset="ucr/PenDigits", input_bits=20, model="rnn")

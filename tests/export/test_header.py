@@ -115,8 +115,9 @@ def random_words(rng, shape, num_bits):
 
 
 @needs_gcc
-@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int16])
-@pytest.mark.parametrize("shape", [(30, 1), (9, 3), (1, 1)])
+@pytest.mark.parametrize(
+    ("dtype", "shape"), [(np.float64, (30, 1)), (np.float32, (9, 3)), (np.float64, (1, 1)), (np.int16, (9, 3))]
+)
 def test_counts_of_kernels(tmp_path, dtype, shape):
     """Series in, of which values and beginnings are missing where floats are."""
     rng = np.random.default_rng(1)
