@@ -26,6 +26,18 @@ class Samples(NamedTuple):
     train_split: np.ndarray  # int8 [n]
 
 
+class Split(NamedTuple):
+    """Which samples train and which are held out, however they are encoded; with rows of padding."""
+
+    rows: np.ndarray  # int64 [n], places among the samples
+    train_y: np.ndarray  # int32 [n]
+    train_split: np.ndarray  # int8 [n]
+
+    def of(self, words: np.ndarray) -> Samples:
+        """The samples, of all that there are."""
+        return Samples(words[self.rows], self.train_y, self.train_split)
+
+
 def rounded_up(size: int, least: int) -> int:
     """A size that others near it share: a multiple of ``least``, at most an eighth more where there are many.
 
@@ -135,8 +147,8 @@ def split(
     class_weight: dict[Any, float] | str | None,
     classes: np.ndarray,
     random: np.random.RandomState,
-) -> Samples:
-    """Samples to train on, drawn by weights, and samples held out, each as often as it is there.
+) -> Split:
+    """Which samples to train on, drawn by weights, and which are held out, each as often as it is there.
 
     Equal samples of one class count as one that is there more often, so that none is trained on and held out; and data
     are the same in whatever order they come.
@@ -150,20 +162,17 @@ def split(
       classes: the labels.
       random: of which samples are held out.
     """
-    rows, place = np.unique(np.column_stack([y.astype(np.uint32), words]), axis=0, return_inverse=True)
-    words, y = rows[:, 1:], rows[:, 0].astype(np.int64)
+    _, which, place = np.unique(
+        np.column_stack([y.astype(np.uint32), words]), axis=0, return_index=True, return_inverse=True
+    )
+    y = y[which]
     copies = np.bincount(place.reshape(-1), copies).astype(np.int64)
     outside = held_out(y, fraction, random)
     validation, drawn = (np.repeat(np.flatnonzero(part), copies[part]) for part in (outside, ~outside))
-    return padded(words, y, validation, drawn[weighted(y[drawn], class_weight, classes)])
-
-
-def padded(x: np.ndarray, y: np.ndarray, validation: np.ndarray, drawn: np.ndarray) -> Samples:
-    """The samples ``drawn`` to train on and those for ``validation`` (indices), with rows of padding."""
-    rows = np.concatenate([validation, drawn])
+    rows = np.concatenate([validation, drawn[weighted(y[drawn], class_weight, classes)]])
     size = room(len(rows))
-    split = np.zeros(size, np.int8)
-    split[: len(rows)] = TRAINS
-    split[: len(validation)] = HELD_OUT
+    parts = np.zeros(size, np.int8)
+    parts[: len(rows)] = TRAINS
+    parts[: len(validation)] = HELD_OUT
     rows = np.concatenate([rows, np.zeros(size - len(rows), rows.dtype)])
-    return Samples(x[rows], y[rows].astype(np.int32), split)
+    return Split(which[rows], y[rows].astype(np.int32), parts)

@@ -18,12 +18,12 @@ from bep_jax.data import encode
 from bep_jax.estimators import networks
 from bep_jax.estimators.bits import fit_places
 from bep_jax.estimators.networks import Networks, Settings, random_of
-from bep_jax.estimators.samples import Samples, classes_of_stream, rounded_up, split
+from bep_jax.estimators.samples import Split, classes_of_stream, rounded_up, split
 from bep_jax.kernels.checks import check_count
 from bep_jax.network.model import Model, conv, mlp, rnn
 from bep_jax.training import choosing
 
-_KINDS = ("dense", "convolution", "recurrent")
+_KINDS = ("dense", "rocket", "convolution", "recurrent")  # in the order in which they are tried
 _LEARNED = ["networks_", "network_", "validation_accuracy_", "encoder_", "_steps", "_learned_classes"]
 
 
@@ -32,15 +32,17 @@ class BEPTimeSeriesClassifier(BaseClassifier):
 
     Series are ``[n, channels, T]``, or a list of ``[channels, T_i]`` where lengths differ: shorter ones are then padded
     in front, and ones longer than all in training cut to their last steps. Every value becomes thermometer bits,
-    whose thresholds are fitted by channel. Missing values (NaN) are allowed.
+    whose thresholds are fitted by channel, or with "rocket" every count. Missing values (NaN) are allowed.
 
     Args:
-      network: "dense" reads all steps of a series at once, "convolution" does after a convolution along time, and
-        "recurrent" reads one after the other; "auto" tries them (recurrent ones on 32 steps at most) for 20 epochs, and
-        takes the one that is best on three tenths of the samples, held out.
+      network: "dense" reads all steps of a series at once, "rocket" how often each of many small kernels responds,
+        wherever it does (`bep_jax.encode.fit_rocket`), "convolution" all steps after a convolution along time, and
+        "recurrent" one after the other; "auto" tries them in this order (recurrent ones on 32 steps at most) for 20
+        epochs, with few samples for up to 50, and takes the one that is best on three tenths of the samples, held out.
       widths: neurons of each hidden layer; recurrent: of the state and of the layer after it.
       filters: of the convolutions, (channels, patch, stride) each; None for one that fits the length.
-      bits: thermometer bits a value; None for up to 16, fewer for long series.
+      bits: thermometer bits a value; None for up to 16, fewer for long series. With "rocket" of a count, None for 4 or
+        fewer.
       margin, gate, group_size, reinforcement, scale, n_networks, epochs, batch_size: as for `BEPClassifier`.
       validation_fraction, early_stopping, tune_minutes, class_weight: as for `BEPClassifier`.
       warm_start: `fit` goes on from where the last one ended, with the same network and encoder.
@@ -48,7 +50,7 @@ class BEPTimeSeriesClassifier(BaseClassifier):
 
     Attributes:
       classes_: the labels, sorted, of their own type ``[C]``.
-      encoder_: from values to packed bits.
+      encoder_: from values to packed bits, for the network that was taken.
       network_: which network was taken.
       validation_accuracy_: of each that was tried.
       networks_: the trained networks, with ``model``, ``params`` (a leading axis), ``history`` and ``temperature``.
@@ -70,7 +72,7 @@ class BEPTimeSeriesClassifier(BaseClassifier):
         "algorithm_type": "deeplearning",
     }
 
-    encoder_: encode.Thermometer
+    encoder_: encode.Thermometer | encode.Rocket
     network_: str
     validation_accuracy_: dict[str, float]
     networks_: Networks
@@ -80,7 +82,7 @@ class BEPTimeSeriesClassifier(BaseClassifier):
 
     def __init__(
         self,
-        network: Literal["auto", "dense", "convolution", "recurrent"] = "auto",
+        network: Literal["auto", "dense", "rocket", "convolution", "recurrent"] = "auto",
         widths: Sequence[int] = (525, 525),
         *,
         filters: Sequence[Sequence[int]] | None = None,
@@ -186,50 +188,63 @@ class BEPTimeSeriesClassifier(BaseClassifier):
             )
         labels, key = np.searchsorted(self.classes_, y), jax.random.key(random.randint(2**31 - 1))
         if previous is None:
-            self._fit_encoder(X)
-        words = self._words(X)
-        if previous is None:
+            lengths = {one.shape[1] for one in X}
+            # Folds of unequal series have other longest ones: a size that they share.
+            self._steps = max(lengths) if len(lengths) == 1 else rounded_up(max(lengths), least=8)
+            fitted = functools.cache(functools.partial(self._fitted_encoder, X))
             self.network_, self.validation_accuracy_ = self.network, {}
             if self.network == "auto":
                 self.network_, self.validation_accuracy_ = choosing.choose(
-                    self._trials(settings, self._split(words, labels, choosing.VALIDATION, random)),
+                    self._trials(settings, fitted, X, labels, random),
                     epochs=self.epochs,
                     key=key,
                     class_weight=settings.balanced,
                     progress=bool(self.verbose),
                     mesh="auto",
                 )
-        samples = self._read_by(self.network_, self._split(words, labels, fraction, random))
-        self.networks_ = train(settings, self._model(self.network_), samples, key, previous)
+            self.encoder_ = fitted(self.network_)
+        words = self._read(self.network_, self.encoder_, X)
+        samples = self._split(words, labels, fraction, random).of(words)
+        model = self._model(self.network_, self.encoder_.num_bits)
+        self.networks_ = train(settings, model, samples, key, previous)
         self.n_iter_ = self.networks_.history["train_accuracy"].shape[1]
         self._learned_classes = self.classes_
         return self
 
-    def _fit_encoder(self, X) -> None:
-        lengths = {one.shape[1] for one in X}
-        # Folds of unequal series have other longest ones: a size that they share.
-        self._steps = max(lengths) if len(lengths) == 1 else rounded_up(max(lengths), least=8)
-        steps = _last_steps(X, self._steps)
-        num_bits = usual_bits(steps[0].size) if self.bits is None else self.bits
-        self.encoder_ = fit_places(steps, check_count(num_bits, "bits", type(self).__name__))
+    def _trials(self, settings, fitted, X, labels, random) -> dict[str, Callable[[], choosing.Trial | None]]:
+        """Of each kind of network, with the encoder fitted for it, all on the same samples."""
+        split = self._split(self._read(_KINDS[0], fitted(_KINDS[0]), X), labels, choosing.VALIDATION, random)
 
-    def _words(self, X) -> np.ndarray:
-        """Whole series, uint32 ``[n, W]``."""
-        steps = _last_steps(X, self._steps)
-        return self.encoder_(steps.reshape(len(steps), -1))
-
-    def _split(self, words, labels, fraction, random) -> Samples:
-        copies = np.ones(len(labels), np.int64)
-        return split(words, labels, copies, fraction, self.class_weight, self.classes_, random)
-
-    def _trials(self, settings, samples: Samples) -> dict[str, Callable[[], choosing.Trial | None]]:
         def trial(kind: str) -> choosing.Trial | None:
             if kind == "recurrent" and not choosing.recurrent_tried(self._steps):
                 return None
-            size, data = settings.batch_size_of(samples), self._read_by(kind, samples)
-            return choosing.Trial(self._model(kind), settings.rule(), data, size, settings.scale)
+            encoder = fitted(kind)
+            samples = split.of(self._read(kind, encoder, X))
+            model, size = self._model(kind, encoder.num_bits), settings.batch_size_of(samples)
+            return choosing.Trial(model, settings.rule(), samples, size, settings.scale)
 
         return {kind: functools.partial(trial, kind) for kind in _KINDS}
+
+    def _fitted_encoder(self, X, kind: str) -> encode.Thermometer | encode.Rocket:
+        steps = _last_steps(X, self._steps)
+        num_bits = None if self.bits is None else check_count(self.bits, "bits", type(self).__name__)
+        if kind == "rocket":
+            return encode.fit_rocket(steps, num_bits)
+        return fit_places(steps, usual_bits(steps[0].size) if num_bits is None else num_bits)
+
+    def _read(self, kind: str, encoder: encode.Encoder, X) -> np.ndarray:
+        """Words of whole series ``[n, W]``, for a recurrent network of their steps ``[n, T, W]``."""
+        steps = _last_steps(X, self._steps)
+        words = encoder(steps.reshape(len(steps), -1))
+        if kind != "recurrent":
+            return words
+        octets = np.ascontiguousarray(words, "<u4").view(np.uint8)
+        bits = np.unpackbits(octets, axis=1, count=encoder.num_bits, bitorder="little").astype(bool)
+        return encode.pack_host(bits.reshape(*steps.shape[:2], -1))
+
+    def _split(self, words, labels, fraction, random) -> Split:
+        copies, rows = np.ones(len(labels), np.int64), words.reshape(len(words), -1)
+        return split(rows, labels, copies, fraction, self.class_weight, self.classes_, random)
 
     def _predict(self, X) -> np.ndarray:
         return self.classes_[np.argmax(self._scores(X), axis=1)]
@@ -238,26 +253,16 @@ class BEPTimeSeriesClassifier(BaseClassifier):
         return self.networks_.probabilities(self._scores(X))
 
     def _scores(self, X) -> np.ndarray:
-        return self.networks_.scores(self._steps_of(self._words(X)) if self.network_ == "recurrent" else self._words(X))
+        return self.networks_.scores(self._read(self.network_, self.encoder_, X))
 
-    def _model(self, kind: str) -> Model:
-        widths, num_classes, num_bits = tuple(self.widths), len(self.classes_), self.encoder_.num_bits
-        one_step = num_bits // self._steps
-        if kind == "dense":
+    def _model(self, kind: str, num_bits: int) -> Model:
+        widths, num_classes, one_step = tuple(self.widths), len(self.classes_), num_bits // self._steps
+        if kind in ("dense", "rocket"):
             return mlp(num_inputs=num_bits, widths=widths, num_classes=num_classes)
         if kind == "convolution":
             shape, filters = (self._steps,), self.filters
             return conv(image_shape=shape, channels=one_step, filters=filters, widths=widths, num_classes=num_classes)
         return rnn(num_inputs=one_step, state_width=widths[0], output_width=widths[-1], num_classes=num_classes)
-
-    def _read_by(self, kind: str, samples: Samples) -> Samples:
-        return samples._replace(train_x=self._steps_of(samples.train_x)) if kind == "recurrent" else samples
-
-    def _steps_of(self, words: np.ndarray) -> np.ndarray:
-        """Words of a recurrent network's steps ``[n, T, W]``, from those of whole series."""
-        octets = np.ascontiguousarray(words, "<u4").view(np.uint8)
-        bits = np.unpackbits(octets, axis=1, count=self.encoder_.num_bits, bitorder="little").astype(bool)
-        return encode.pack_host(bits.reshape(len(words), self._steps, -1))
 
     @classmethod
     def _get_test_params(cls, parameter_set="default"):

@@ -151,7 +151,7 @@ class BEPClassifier(ClassifierMixin, BaseEstimator):
         if not going_on:
             self.encoder_ = self._fitted_encoder(np.repeat(rows, copies, axis=0))
         words, fraction = self.encoder_(rows), self.validation_fraction
-        samples = split(words, labels, copies, fraction, self.class_weight, classes, random)
+        samples = split(words, labels, copies, fraction, self.class_weight, classes, random).of(words)
         self._train(networks.train, settings, samples, random, previous)
         return self
 
@@ -188,7 +188,8 @@ class BEPClassifier(ClassifierMixin, BaseEstimator):
         if first:
             self.encoder_ = self._fitted_encoder(np.repeat(rows, copies, axis=0))
         previous = None if first else self.networks_
-        samples = split(self.encoder_(rows), labels, copies, 0.0, self.class_weight, known, random)
+        words = self.encoder_(rows)
+        samples = split(words, labels, copies, 0.0, self.class_weight, known, random).of(words)
         self._train(networks.train_on, settings, samples, random, previous)
         return self
 
