@@ -16,6 +16,7 @@ from bep_jax.data.dataset import (
     EncoderOrFit,
     Options,
     Parts,
+    Whole,
     check_seed,
     encoded,
     last_steps,
@@ -41,6 +42,7 @@ def from_arrays(
     width: int | None = None,
     window: int | None = None,
     time_axis: int | None = None,
+    whole: Whole = False,
     seed: int = 0,
 ) -> Dataset:
     """Makes a :class:`Dataset` of your own arrays.
@@ -64,6 +66,8 @@ def from_arrays(
       time_axis: series only: 1 for ``[n, T, F]``, 2 for ``[n, F, T]`` as aeon has them. It must be given where there
         are fewer steps than features, which looks like the other order; and not for a list of series of different
         lengths, which show it.
+      whole: series only: all steps as the features of one sample, or "tied" or "rocket", as for
+        :func:`bep_jax.datasets.load`.
       seed: of the expansion.
 
     Returns:
@@ -80,7 +84,7 @@ def from_arrays(
       >>> data.classes, data.train_y, data.num_inputs
       (('high', 'low'), array([1, 1, 0, 0], dtype=int32), 3)
     """
-    options = Options(encoder, raw, num_bits, width)
+    options = Options(encoder, raw, num_bits, width, whole)
     options.check(_WHO)
     check_seed(seed, _WHO)
     if time_axis is not None and (not isinstance(time_axis, int) or time_axis not in (1, 2)):
@@ -97,9 +101,12 @@ def from_arrays(
             raise ValueError(f"{_WHO}: {name}_x has {len(x)} samples, {name}_y {len(labels)} labels.")
     if train.shape[-1] != test.shape[-1]:
         raise ValueError(f"{_WHO}: train_x has {train.shape[-1]} features, test_x {test.shape[-1]}.")
+    if whole and train.ndim == 2:
+        raise ValueError(f"{_WHO}: whole is for series [n, T, F]; the features are {train.shape}.")
     classes, (train_index, test_index) = index_labels(train_labels, test_labels, who=_WHO)
     parts = Parts(train, train_index, test, test_index, classes, columns=found, notes=notes)
-    if train.dtype == bool and test.dtype == bool and not raw and encoder is None and num_bits is None:
+    plain = not raw and encoder is None and num_bits is None and not whole
+    if train.dtype == bool and test.dtype == bool and plain:
         parts = parts._replace(train_x=encode.pack_host(train), test_x=encode.pack_host(test), num_bits=train.shape[-1])
     return encoded(parts, options, usual_encoder, seed)
 

@@ -627,6 +627,8 @@ X, Y = np.arange(8.0).reshape(4, 2), [0, 1, 0, 1]
         ((X[..., None], Y, X, Y), {}, ValueError, "one of train_x and test_x holds series"),
         ((X, Y, X, Y), {"window": 2}, ValueError, "window is for series"),
         ((X, Y, X, Y), {"time_axis": 1}, ValueError, "time_axis is for series"),
+        ((X, Y, X, Y), {"whole": "rocket"}, ValueError, "whole is for series"),
+        ((X, Y, X, Y), {"whole": "all"}, ValueError, "whole must be"),
         ((X, Y, X, Y), {"time_axis": 3}, ValueError, "time_axis must be 1 or 2"),
         ((X[:, None], Y, X[:, None], Y), {}, ValueError, "say which by time_axis=1 or time_axis=2"),
         ((X[..., None], Y, X[..., None], Y), {"window": 0}, ValueError, "window must be at least 1"),
@@ -729,6 +731,12 @@ def test_series_are_read_whole(tmp_path):
     same = datasets.from_arrays(flat[:20], y[:20], flat[20:], y[20:], num_bits=3)
     np.testing.assert_array_equal(whole.test_x, same.test_x)
     assert datasets.load(str(tmp_path / "s.npz")).num_steps == 7
+    loaded = datasets.load(str(tmp_path / "s.npz"), whole="rocket")
+    arrays = datasets.from_arrays(series[:20], y[:20], series[20:], y[20:], whole="rocket")
+    np.testing.assert_array_equal(loaded.test_x, arrays.test_x)
+    assert (arrays.num_steps, arrays.image_shape) == (7, None)
+    bools = datasets.from_arrays(series[:20] > 3, y[:20], series[20:] > 3, y[20:], whole=True)
+    assert bools.train_x.ndim == 2 and bools.num_inputs <= 14
 
 
 def test_grey_images_get_levels():
