@@ -31,7 +31,7 @@ class Choice(NamedTuple):
 
 def network(data: Data, network: Network, flags: RuleFlags, training: Training, progress: bool) -> Choice | None:
     """The network that validation samples like best; None where the flags mean one."""
-    candidates = kinds(data, network)
+    candidates = kinds(data, network, training)
     if len(candidates) == 1:
         return None
 

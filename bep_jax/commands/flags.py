@@ -48,7 +48,7 @@ class Data:
             help_behavior_hint="(default: by the data; images 8 where they are grey, else 1; rnn 10)",
         ),
     ] = None
-    """Thermometer bits for every feature."""
+    """Thermometer bits for every feature; rocket: for every count."""
     expand: Annotated[
         int | None, arg(metavar="BITS", help_behavior_hint="(default: series for rnn the state's width, others 0)")
     ] = None
@@ -155,7 +155,8 @@ class Training:
     class_weight: Annotated[Literal["balanced"] | None, arg(help_behavior_hint="(default: samples as they are)")] = None
     """balanced: every epoch has as many samples of each class, for classes of unequal size."""
     shift: Annotated[int, arg(metavar="PIXELS")] = 0
-    """Images and series: move training samples at random by at most so many pixels or time steps along each axis."""
+    """Images and series: move training samples at random by at most so many pixels or time steps along each axis;
+    for mlp and conv."""
     mirror: bool = False
     """Images: mirror half of the training images, drawn anew in every step."""
 

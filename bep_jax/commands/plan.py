@@ -174,7 +174,7 @@ def say_notes(data: Dataset) -> None:
         print(f"{len(constant):,} {has} one value in training and no bit: {', '.join(shown)}", file=sys.stderr)
 
 
-def kinds(data: Data, network: Network) -> tuple[Kind, ...]:
+def kinds(data: Data, network: Network, training: Training) -> tuple[Kind, ...]:
     """The networks that these flags may mean; validation samples decide between several."""
     if network.model is not None:
         return (network.model,)
@@ -185,7 +185,9 @@ def kinds(data: Data, network: Network) -> tuple[Kind, ...]:
     if network.widths is not None:
         return ("mlp",)
     given = [name for name in _OF_RNN if getattr(network, name) not in (None, False)]
-    return ("rnn",) if given or data.expand else ("mlp", "rocket", "conv", "rnn")
+    if given or data.expand:
+        return ("rnn",)
+    return ("mlp", "conv") if training.shift or training.mirror else ("mlp", "rocket", "conv", "rnn")
 
 
 def make_plan(data: Data, network: Network, flags: RuleFlags, training: Training, kind: Kind | None = None) -> Plan:
@@ -195,7 +197,9 @@ def make_plan(data: Data, network: Network, flags: RuleFlags, training: Training
       ValueError: flags that contradict each other or are out of range; the message names them.
     """
     _check_numbers(training)
-    kind = kinds(data, network)[0] if kind is None else kind
+    kind = kinds(data, network, training)[0] if kind is None else kind
+    if (training.shift or training.mirror) and kind in ("rocket", "rnn"):
+        raise ValueError(f"train: --shift and --mirror are for networks that read all pixels or steps, not for {kind}.")
     series = data.dataset.startswith(_SERIES)
     window, rows = data.window, _ROWS.get(data.dataset)
     if kind == "rnn" and not series and window is None:

@@ -66,7 +66,7 @@ class Train:
         with folders.reserved(
             output.out,
             output.name,
-            plan.slug if len(kinds(data, network)) == 1 else Path(plan.dataset).name,
+            plan.slug if len(kinds(data, network, self.training)) == 1 else Path(plan.dataset).name,
             who="train",
             overwrite=output.overwrite,
             resume=output.resume,

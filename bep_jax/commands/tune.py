@@ -98,7 +98,7 @@ class Tune:
     def _shapes(self, training: Training) -> Iterator[Shape]:
         """Encodings and networks, the kinds of network in turn, what is usual first; what flags say is not searched
         for."""
-        every = kinds(self.data, self.network)
+        every = kinds(self.data, self.network, Training())
         variants = [[(kind, *one) for one in self._variants(kind)] for kind in every]
         for kind, data, network, label, model in filter(None, itertools.chain(*itertools.zip_longest(*variants))):
             plan = make_plan(data, network, RuleFlags(), training, kind)
@@ -110,7 +110,7 @@ class Tune:
     def _variants(self, kind: Kind) -> Iterator[tuple[Data, Network, str, str]]:
         """Flags, and in words those that are searched for: of the encoding, and of the network."""
         data, network = self.data, self.network
-        named = [f"--model {kind}"] if len(kinds(data, network)) > 1 else []
+        named = [f"--model {kind}"] if len(kinds(data, network, Training())) > 1 else []
         recurrent = kind == "rnn"
         one_encoding = kind in ("rnn", "rocket") or data.dataset == "random-prototypes" or data.input_bits is not None
         windows = _WINDOWS if recurrent and data.window is None else (data.window,)

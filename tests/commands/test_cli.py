@@ -413,6 +413,7 @@ def test_interrupted_before_anything_was_learned(monkeypatch, tmp_path, capsys):
         ("--dataset mnist --model rnn --widths 15", "--widths is not for rnn"),
         ("--state-width 15", "--state-width is not for mlp"),
         ("--horizon 2", "--horizon is not for mlp"),
+        ("--dataset ucr/PenDigits --model rocket --shift 1", "steps, not for rocket"),
         ("--patterns 7", "--patterns is not for mlp"),
         ("--gated-update", "--gated-update is not for mlp"),
         ("--model rnn", "no time axis"),
@@ -476,9 +477,11 @@ def plan(**options):
 def test_data_and_model_decide_the_rest():
     either = plan(dataset="ucr/PenDigits", input_bits=20)
     assert (either.kind, either.widths, either.load_options["whole"]) == ("mlp", (525, 525), True)
-    assert plans.kinds(flags.Data(dataset="ucr/PenDigits"), flags.Network()) == ("mlp", "rocket", "conv", "rnn")
-    assert plans.kinds(flags.Data(dataset="ucr/PenDigits"), flags.Network(widths=(35,))) == ("mlp",)
-    assert plans.kinds(flags.Data(dataset="ucr/PenDigits"), flags.Network(patterns=7)) == ("rnn",)
+    data, usual = flags.Data(dataset="ucr/PenDigits"), flags.Training()
+    assert plans.kinds(data, flags.Network(), usual) == ("mlp", "rocket", "conv", "rnn")
+    assert plans.kinds(data, flags.Network(), flags.Training(shift=1)) == ("mlp", "conv"), "what has a time axis"
+    assert plans.kinds(data, flags.Network(widths=(35,)), usual) == ("mlp",)
+    assert plans.kinds(data, flags.Network(patterns=7), usual) == ("rnn",)
     series = plan(dataset="ucr/PenDigits", input_bits=20, model="rnn")
     assert (series.kind, series.widths, series.rule.bits) == ("rnn", (1035, 1035), 16)
     assert (series.load_options["num_bits"], series.load_options["width"]) == (20, 1035)
