@@ -55,7 +55,7 @@ def test_cross_validation_and_networks():
     assert cross_val_score(small(), x, y, cv=3).mean() > 0.85
     chosen = small(network="auto", epochs=2, n_networks=1).fit(x, y)
     accuracies = chosen.validation_accuracy_
-    assert list(accuracies) == ["dense", "convolution", "recurrent"][: len(accuracies)]
+    assert list(accuracies) == ["dense", "rocket", "convolution", "recurrent"][: len(accuracies)]
     assert accuracies[chosen.network_] == max(accuracies.values()) and chosen.predict(x).shape == (60,)
     with pytest.raises(ValueError, match=r"network must be one of .* and auto, got 'deep'"):
         small(network="deep").fit(x, y)
@@ -83,6 +83,6 @@ def test_recurrent_networks_read_the_same_bits():
     x, y = waves(20, unequal=False)
     classifier = small(network="recurrent", epochs=1, n_networks=1, bits=5).fit(x, y)
     words = classifier.encoder_(np.swapaxes(x, 1, 2).reshape(20, -1))
-    steps = bep.bits.unpack(classifier._steps_of(words), num_bits=10)
+    steps = bep.bits.unpack(classifier._read("recurrent", classifier.encoder_, x), num_bits=10)
     assert steps.shape == (20, 20, 10)
     np.testing.assert_array_equal(np.reshape(steps, (20, -1)), bep.bits.unpack(words, num_bits=200))
