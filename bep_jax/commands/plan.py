@@ -234,7 +234,7 @@ def make_plan(data: Data, network: Network, flags: RuleFlags, training: Training
         "test": data.test,
         "test_fraction": data.test_fraction,
     }
-    if rows is not None and kind != "rnn" and data.input_bits is None:
+    if rows is not None and kind not in ("rnn", "rocket") and data.input_bits is None:
         options["encoder"] = images.fit_grey
     data_seed = draws if data.dataset == "random-prototypes" else training.seed
     recurrent = {name: getattr(network, name) for name in _RECURRENT}

@@ -494,6 +494,8 @@ def test_data_and_model_decide_the_rest():
     assert (rows.load_options["window"], rows.load_options["width"], rows.rule.bits) == (28, None, 12)
     assert rows.load_options["num_bits"] == 2
     assert plan(dataset="mnist", window=4).kind == "rnn"
+    assert "encoder" in plan(dataset="mnist", window=28, model="conv").load_options
+    assert "encoder" not in plan(dataset="mnist", window=28, model="rocket").load_options, "counts, and no grey levels"
     assert plan(dataset="mnist").kind == "mlp"
     assert plan(dataset="digits", seed=3, seeds=2).data_seed == 3
     draws = [plan(seed=seed, seeds=3).data_seed for seed in (0, 1, 2**31 - 1)]
