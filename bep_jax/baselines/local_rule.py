@@ -18,8 +18,9 @@ import jax
 import numpy as np
 
 import bep_jax as bep
-from bep_jax.kernels.checks import check_real, check_several, check_type
+from bep_jax.kernels.checks import check_positive, check_several, check_type
 from bep_jax.learning.laws import divisors
+from bep_jax.learning.rule import limits_of
 from bep_jax.network.layers.dense import Dense
 from bep_jax.training import loop
 from bep_jax.training.fitting import BinaryLearner
@@ -71,9 +72,7 @@ def fit(
     """
     options.setdefault("patience", None)
     seeds = loop.check_seeds(seeds)
-    limits = thresholds(model, rule) if isinstance(rule, bep.Rule) else check_several(rule, "rule", "local_rule")
-    for one in limits:
-        check_type(one, bep.Limits, "rule, of each layer,", "local_rule")
+    limits = thresholds(model, rule) if isinstance(rule, bep.Rule) else _of_layers(model, rule)
     return loop.train(
         LocalRuleLearner(model, _scale(model, scale, options)),
         loop.per_seed(limits, limits[0].margin.ndim == 1, len(seeds)),
@@ -87,8 +86,18 @@ def _scale(model: bep.Model, scale: float | None, options: loop.Options) -> floa
     return (
         bep.initial_scale(model, options.get("batch_size", 100))[0]
         if scale is None
-        else check_real(scale, "scale", "local_rule")
+        else check_positive(scale, "scale", "local_rule")
     )
+
+
+def _of_layers(model: bep.Model, limits: Sequence[bep.Limits]) -> tuple[bep.Limits, ...]:
+    """Limits as they are, where there are some for each layer."""
+    layers, limits = single_layers(model), check_several(limits, "rule", "local_rule")
+    if len(limits) != len(layers):
+        raise ValueError(f"local_rule: rule must hold limits of each of {len(layers)} layers, got {len(limits)}.")
+    for one in limits:
+        check_type(one, bep.Limits, "rule, of each layer,", "local_rule")
+    return tuple(limits_of(layer, one) for layer, one in zip(layers, limits, strict=True))
 
 
 def thresholds(model: bep.Model, rule: bep.Rule) -> tuple[bep.Limits, ...]:

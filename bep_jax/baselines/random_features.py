@@ -14,7 +14,8 @@ import jax
 import numpy as np
 
 import bep_jax as bep
-from bep_jax.kernels.checks import check_real, check_type
+from bep_jax.kernels.checks import check_positive, check_type
+from bep_jax.learning.rule import limits_of
 from bep_jax.training import loop
 from bep_jax.training.fitting import BinaryLearner
 
@@ -52,7 +53,7 @@ def fit(
     """
     seeds = loop.check_seeds(seeds)
     check_type(rule, (bep.Rule, bep.Limits), "rule", "random_features")
-    limits = bep.thresholds(trained_part(model), rule) if isinstance(rule, bep.Rule) else rule
+    limits = limits_of(trained_part(model), rule)
     return loop.train(
         RandomFeaturesLearner(model, _scale(model, scale, options)),
         loop.per_seed(limits, limits.margin.ndim == 1, len(seeds)),
@@ -66,7 +67,7 @@ def _scale(model: bep.Model, scale: float | None, options: loop.Options) -> floa
     return (
         bep.initial_scale(trained_part(model), options.get("batch_size", 100))[0]
         if scale is None
-        else check_real(scale, "scale", "random_features")
+        else check_positive(scale, "scale", "random_features")
     )
 
 

@@ -14,7 +14,8 @@ from bep_jax.commands.flags import Data, Network, RuleFlags, Training
 from bep_jax.commands.plan import Kind, kinds, make_plan, say_notes
 from bep_jax.files import atomic, plots, runs
 from bep_jax.learning.rule import Rule
-from bep_jax.training.tuning import AXES, FILE, Best, Shape, search
+from bep_jax.training.search_log import FILE
+from bep_jax.training.tuning import AXES, Best, Shape, search
 
 TABLE, PICTURE = "table.md", "mattered.png"
 _HEADER = ("settings", "validation accuracy", "epochs", *AXES)

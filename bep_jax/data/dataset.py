@@ -14,7 +14,7 @@ from bep_jax.data import encode
 from bep_jax.data.columns import Columns
 from bep_jax.data.encode import Encoder, Thermometer
 from bep_jax.kernels import bits
-from bep_jax.kernels.checks import check_choice, check_count
+from bep_jax.kernels.checks import check_choice, check_count, check_flag
 
 # A fitted encoder, or what fits one: train_x [n, F] or [n, T, F] -> encoder.
 EncoderOrFit = Encoder | Callable[[np.ndarray], Encoder]
@@ -96,16 +96,16 @@ class Options:
 
     def check(self, who: str) -> None:
         """Raises ValueError where two arguments contradict each other."""
-        if not isinstance(self.raw, bool | np.bool_):
-            raise TypeError(f"{who}: raw must be True or False, got {self.raw!r}.")
-        if self.raw and (self.encoder is not None or self.num_bits is not None or self.width is not None):
+        if check_flag(self.raw, "raw", who) and (
+            self.encoder is not None or self.num_bits is not None or self.width is not None
+        ):
             raise ValueError(f"{who}: raw=True does not encode; leave out encoder, num_bits and width.")
         check_choice(self.whole, (False, True, "tied", "rocket"), "whole", who)
         if self.encoder is not None and self.num_bits is not None:
             raise ValueError(f"{who}: give encoder or num_bits, not both.")
         for name in ("num_bits", "width"):
             if getattr(self, name) is not None:
-                check_count(getattr(self, name), name, who)
+                object.__setattr__(self, name, check_count(getattr(self, name), name, who))
         if self.encoder is not None and not callable(self.encoder):
             raise TypeError(
                 f"{who}: encoder must be an encoder, or a function of train_x, got {type(self.encoder).__name__}."

@@ -34,7 +34,7 @@ class Expansion:
         matrix = np.asarray(self.matrix)
         if matrix.dtype != np.uint32:
             raise TypeError(f"Expansion: matrix must be uint32 words, got {matrix.dtype}.")
-        check_count(self.num_inputs, "num_inputs", "Expansion")
+        object.__setattr__(self, "num_inputs", check_count(self.num_inputs, "num_inputs", "Expansion"))
         if matrix.ndim != 2 or matrix.shape[1] != bits.num_words(self.num_inputs):
             raise ValueError(
                 f"Expansion: num_inputs={self.num_inputs} does not fit a matrix of words of shape {matrix.shape}."

@@ -14,7 +14,7 @@ import numpy as np
 
 from bep_jax.data.dataset import Parts
 from bep_jax.kernels import bits
-from bep_jax.kernels.checks import check_count
+from bep_jax.kernels.checks import check_count, check_real
 
 _BLOCK_ROWS = 1000
 _MOST_INPUTS = 100_000  # a block of rows takes 400 MB then
@@ -33,15 +33,17 @@ class RandomPrototypes:
 
     def __post_init__(self) -> None:
         for name, least in (("num_inputs", 1), ("num_classes", 2), ("num_train", 1), ("num_test", 1)):
-            check_count(getattr(self, name), name, "load", least)
+            object.__setattr__(self, name, check_count(getattr(self, name), name, "load", least))
         samples = self.num_train + self.num_test
         if self.num_inputs > _MOST_INPUTS or self.num_inputs * max(samples, self.num_classes) > _MOST_BITS:
             raise ValueError(
                 f"load: {samples:,} samples of {self.num_inputs:,} bits and {self.num_classes:,} classes are "
                 f"too many; at most {_MOST_INPUTS:,} bits each and {_MOST_BITS:,} together."
             )
-        if not isinstance(self.flip_probability, int | float) or not 0.0 <= self.flip_probability <= 1.0:
+        chance = check_real(self.flip_probability, "flip_probability", "load")
+        if not 0.0 <= chance <= 1.0:
             raise ValueError(f"load: flip_probability must be in [0, 1], got {self.flip_probability!r}.")
+        object.__setattr__(self, "flip_probability", chance)
 
     def draw(self, seed: int) -> Parts:
         """Draws prototypes, uniform in {±1}^K, and samples of uniform class, each bit flipped independently."""

@@ -65,6 +65,9 @@ class Settings(NamedTuple):
         if estimator.tune_minutes is not None:
             check_real(estimator.tune_minutes, "tune_minutes", who)
         check_several(estimator.widths, "widths", who)
+        weight = estimator.class_weight
+        if not isinstance(weight, dict | None) and not (isinstance(weight, str) and weight == "balanced"):
+            raise ValueError(f"{who}: class_weight must be None, 'balanced' or a dictionary, got {shown(weight)}.")
         return cls(*(getattr(estimator, name) for name in cls._fields))
 
     def rule(self) -> Rule:
@@ -75,13 +78,13 @@ class Settings(NamedTuple):
     @property
     def balanced(self) -> Literal["balanced"] | None:
         """What `bep_jax.fit` knows of ``class_weight``."""
-        return "balanced" if self.class_weight == "balanced" else None
+        return "balanced" if isinstance(self.class_weight, str) else None
 
     def batch_size_of(self, samples: Samples) -> int:
         """Samples a step, no more than there are."""
         size = self.batch_size
         size = usual_batch_size(int(np.sum(samples.train_split == TRAINS))) if size is None else size
-        return min(size, len(samples.train_split))
+        return min(int(size), len(samples.train_split))
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,12 @@ Axis letters: n samples, C classes, W words.
 
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from sklearn.utils.class_weight import compute_class_weight
 
+from bep_jax.data.words import on_host
+from bep_jax.kernels.checks import check_several, shown
 from bep_jax.training.samples import HELD_OUT, TRAINS
 
 _LEAST_ROOM = 128
@@ -36,6 +39,11 @@ class Split(NamedTuple):
     def of(self, words: np.ndarray) -> Samples:
         """The samples, of all that there are."""
         return Samples(words[self.rows], self.train_y, self.train_split)
+
+
+def plain(x: Any, who: str) -> Any:
+    """Data as scikit-learn and aeon take them, with NaN for a mask, which both would drop; errors name ``who``."""
+    return on_host(x, who) if isinstance(x, np.ma.MaskedArray | jax.Array) else x
 
 
 def rounded_up(size: int, least: int) -> int:
@@ -80,7 +88,11 @@ def classes_of_stream(known: np.ndarray | None, named: Any, y: np.ndarray) -> np
     Raises:
       ValueError: the first call names none, another call other ones, or a label is not among them.
     """
-    classes = known if named is None else np.unique(named)
+    try:
+        several = () if named is None else check_several(named, "classes", "partial_fit")
+        classes = known if named is None else np.unique(named if hasattr(named, "dtype") else several)
+    except (TypeError, ValueError):
+        raise TypeError(f"partial_fit: classes must be all labels, which compare, got {shown(named)}.") from None
     if classes is None:
         raise ValueError("partial_fit: the first call wants classes, all labels that the stream will have.")
     if known is not None and not np.array_equal(classes, known):
@@ -122,7 +134,7 @@ def weighted(y: np.ndarray, class_weight: dict[Any, float] | str | None, classes
     Returns:
       int64 ``[m]``.
     """
-    if class_weight is None or class_weight == "balanced":
+    if class_weight is None or isinstance(class_weight, str):
         return np.arange(len(y))
     per_class = compute_class_weight(class_weight, classes=classes, y=classes[y])
     weights = per_class[y]

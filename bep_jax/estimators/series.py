@@ -18,8 +18,8 @@ from bep_jax.data import encode
 from bep_jax.estimators import networks
 from bep_jax.estimators.bits import fit_places
 from bep_jax.estimators.networks import Networks, Settings, random_of
-from bep_jax.estimators.samples import Split, classes_of_stream, rounded_up, split
-from bep_jax.kernels.checks import check_count
+from bep_jax.estimators.samples import Split, classes_of_stream, plain, rounded_up, split
+from bep_jax.kernels.checks import check_choice, check_count
 from bep_jax.network.model import Model, conv, mlp, rnn
 from bep_jax.training import choosing
 
@@ -170,6 +170,9 @@ class BEPTimeSeriesClassifier(BaseClassifier):
         scores = self._scores(X).astype(np.float64)
         return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
 
+    def _preprocess_collection(self, X, store_metadata=True):
+        return super()._preprocess_collection(plain(X, "BEPTimeSeriesClassifier: X"), store_metadata)
+
     def _fit(self, X, y):
         previous = getattr(self, "networks_", None)  # with warm_start
         if previous is not None and not np.array_equal(self.classes_, self._learned_classes):
@@ -182,10 +185,7 @@ class BEPTimeSeriesClassifier(BaseClassifier):
     def _learn(self, X, y, train: Callable[..., Networks], previous: Networks | None, fraction: float):
         """By ``train``, from new networks or previous ones, with a ``fraction`` of the series held out."""
         settings, random = Settings.of(self), random_of(self)
-        if self.network not in (*_KINDS, "auto"):
-            raise ValueError(
-                f"BEPTimeSeriesClassifier: network must be one of {', '.join(_KINDS)} and auto, got {self.network!r}."
-            )
+        check_choice(self.network, (*_KINDS, "auto"), "network", "BEPTimeSeriesClassifier")
         labels, key = np.searchsorted(self.classes_, y), jax.random.key(random.randint(2**31 - 1))
         if previous is None:
             lengths = {one.shape[1] for one in X}

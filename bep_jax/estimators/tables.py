@@ -19,7 +19,7 @@ from bep_jax.data import encode
 from bep_jax.estimators import networks
 from bep_jax.estimators.bits import fit_places, usual_counts
 from bep_jax.estimators.networks import Networks, Settings, random_of
-from bep_jax.estimators.samples import classes_of_stream, repeated, split
+from bep_jax.estimators.samples import classes_of_stream, plain, repeated, split
 from bep_jax.kernels.checks import check_count, check_several
 from bep_jax.network.model import Model, conv, mlp
 
@@ -218,6 +218,8 @@ class BEPClassifier(ClassifierMixin, BaseEstimator):
 
     def _checked(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Samples of a positive weight, their labels, and how often each is there."""
+        given = {"X": X, "y": y, "sample_weight": sample_weight}
+        X, y, sample_weight = (plain(value, f"BEPClassifier: {name}") for name, value in given.items())
         X, y = validate_data(self, X, y, reset=reset, ensure_all_finite="allow-nan")
         weight = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         copies = repeated(weight, len(y))
@@ -262,7 +264,7 @@ class BEPClassifier(ClassifierMixin, BaseEstimator):
 
     def _scores(self, X) -> np.ndarray:
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, ensure_all_finite="allow-nan")
+        X = validate_data(self, plain(X, "BEPClassifier: X"), reset=False, ensure_all_finite="allow-nan")
         if self.networks_ is None:
             return np.zeros((len(X), 1), np.int64)
         return self.networks_.scores(self.encoder_(X))

@@ -23,9 +23,9 @@ from bep_jax.export.on_device.network import Learning, Settings, learning
 from bep_jax.export.on_device.state import Fixed
 from bep_jax.export.source import FINITE_MATH, HEAD, KERNELS, array, function, identifier
 from bep_jax.kernels import bits
-from bep_jax.kernels.checks import check_count, check_several, check_type
+from bep_jax.kernels.checks import check_count, check_flag, check_several, check_type
 from bep_jax.learning.chain import check_inputs
-from bep_jax.learning.optimizer import OptimizerState, optimizer
+from bep_jax.learning.optimizer import OptimizerState, check_state, optimizer
 from bep_jax.learning.rule import Limits, Rule, limits_of
 from bep_jax.network.layers.layer import Layer
 from bep_jax.network.model import Model, Params, check_params
@@ -121,7 +121,7 @@ def to_c(
         classes = check_several(classes, "classes", "to_c")
         for one in classes:
             check_type(one, str, "every one of classes", "to_c")
-    if ensemble and rule is not None:
+    if check_flag(ensemble, "ensemble", "to_c") and rule is not None:
         raise ValueError("to_c: networks learn one by one: give a rule, or ensemble=True.")
     networks = _check(model, params, ensemble)
     stages = encoder_stages(model, encoder, name)
@@ -251,7 +251,8 @@ def _learning(model, params, rule, batch_size, opt_state, window, stages: Stages
         )
     if opt_state is None:
         opt_state = optimizer(limits, jax.random.key(0, impl="threefry2x32")).init(params.hidden)
-    if not isinstance(opt_state, OptimizerState) or opt_state.draw.shape != (len(model.matrix_shapes),):
+    check_state("to_c: opt_state", opt_state, values=True)
+    if opt_state.draw.shape != (len(model.matrix_shapes),):
         raise TypeError("to_c: opt_state must be an OptimizerState of one network of this model.")
     key = opt_state.key
     if jax.numpy.issubdtype(key.dtype, jax.dtypes.prng_key):

@@ -27,7 +27,7 @@ from bep_jax.export.encoder_file import bits_of, count, from_octets, num_feature
 from bep_jax.files import atomic, tensor_file
 from bep_jax.files.tensor_file import Format
 from bep_jax.kernels import bits
-from bep_jax.kernels.checks import check_count, check_path, is_several, shown
+from bep_jax.kernels.checks import check_count, check_flag, check_path, is_several, shown
 from bep_jax.network.layers.layer import Layer
 from bep_jax.network.layers.registry import KINDS, name_of
 from bep_jax.network.model import Model, Params, check_params
@@ -154,8 +154,7 @@ def to_bytes(saved: Saved, hidden: bool = False) -> bytes:
     """
     model, params = saved.model, saved.params
     num_networks = _check_params(model, params)
-    if not isinstance(hidden, bool | np.bool_):
-        raise TypeError(f"save: hidden must be a bool, got {shown(hidden)}.")
+    hidden = check_flag(hidden, "hidden", "save")
     lead = () if num_networks is None else (num_networks,)
     tensors: dict[str, np.ndarray] = {}
     for i, h in enumerate(map(np.asarray, params.hidden)):
@@ -165,7 +164,7 @@ def to_bytes(saved: Saved, hidden: bool = False) -> bytes:
         "layers": [_describe_layer(layer) for layer in model.layers],
         "num_classes": model.num_classes,
         "networks": num_networks,
-        "hidden": bool(hidden),
+        "hidden": hidden,
         "encoder": encoder_file.describe(model, saved.encoder, num_networks, tensors),
         "classes": _check_classes(model, saved.classes),
         "window": None if saved.window is None else check_count(saved.window, "window", "save"),

@@ -145,7 +145,7 @@ def read_samples(path: Path, saved: Saved, window: int | None = None, label: str
     who = "predict"
     recurrent = saved.model.recurrent
     if window is not None:
-        check_count(window, "window", who)
+        window = check_count(window, "window", who)
         if not recurrent:
             raise ValueError("predict: --window is for recurrent networks.")
     window = saved.window if window is None else window

@@ -105,7 +105,7 @@ def _check(value: Any, contract: _Contract, lengths: dict[str, int], what: str) 
     for axis, length in zip(axes, shape, strict=False):
         if axis.startswith("W"):
             wanted = known.get(axis[1:].upper())
-            wanted = -(-wanted // _WORD_BITS) if isinstance(wanted, int) else length
+            wanted = -(-wanted // _WORD_BITS) if isinstance(wanted, int) else known.setdefault(axis, length)
         else:
             wanted = known.setdefault(axis, length)
         # A length may be a symbol, of a program that is exported for any batch.
@@ -117,7 +117,7 @@ def _check(value: Any, contract: _Contract, lengths: dict[str, int], what: str) 
 
 
 def _check_scalar(value: Any, contract: _Contract, what: str) -> None:
-    if isinstance(value, bool | np.ma.MaskedArray) or np.ndim(value) or not _is_integer(value):
+    if isinstance(value, bool | np.ma.MaskedArray) or not _is_integer(value) or np.ndim(value):
         raise TypeError(f"{what} must be {contract}, got {shown(value)}.")
     if not isinstance(value, jax.core.Tracer) and not contract.least <= int(value) <= INT32_MAX:  # type: ignore[operator]
         raise ValueError(f"{what} must be {contract}, got {int(value)}.")

@@ -1,5 +1,6 @@
 """Checks of arguments that many functions share."""
 
+import math
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -46,6 +47,14 @@ def check_real(value: Any, name: str, who: str) -> float:
         raise ValueError(f"{who}: {name} must be a number of this world, got {value}.") from None
 
 
+def check_positive(value: Any, name: str, who: str) -> float:
+    """A positive and finite number as a float, or an error that names who wanted it."""
+    number = check_real(value, name, who)
+    if not 0 < number < math.inf:
+        raise ValueError(f"{who}: {name} must be positive and finite, got {shown(value)}.")
+    return number
+
+
 def check_type(value: Any, kind: type | tuple[type, ...], name: str, who: str) -> None:
     """Raises a TypeError that names who wanted what, if the value is of another type."""
     if not isinstance(value, kind):
@@ -57,6 +66,13 @@ def check_choice(value: Any, known: Sequence[Any], name: str, who: str) -> None:
     """Raises a ValueError that names who wanted what, if the value is none of those known."""
     if not any(type(value) is type(one) and value == one for one in known):
         raise ValueError(f"{who}: {name} must be {' or '.join(map(repr, known))}, got {shown(value)}.")
+
+
+def check_flag(value: Any, name: str, who: str) -> bool:
+    """Whether a flag is set, or a TypeError that names who wanted it: "no" and an array are neither true nor false."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{who}: {name} must be True or False, got {shown(value)}.")
+    return bool(value)
 
 
 def check_several(value: Any, name: str, who: str) -> tuple[Any, ...]:
@@ -91,7 +107,7 @@ def check_array(value: Any, name: str, who: str, wanted: str = "an array") -> No
     """Raises a TypeError that names who ``wanted`` one, if this is no array, or has a mask, which JAX would ignore."""
     if not isinstance(value, jax.Array | np.ndarray | jax.ShapeDtypeStruct) or isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{who}: {name} must be {wanted}, got {type(value).__name__}.")
-    if isinstance(value, np.ndarray) and (value.dtype.kind in "OSUVM" or not value.dtype.isnative):
+    if isinstance(value, np.ndarray) and (value.dtype.kind in "OSUVMm" or not value.dtype.isnative):
         raise TypeError(f"{who}: {name} must be an array of numbers in the machine's own order, got {value.dtype}.")
 
 

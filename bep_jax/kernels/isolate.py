@@ -18,7 +18,7 @@ import jax
 from jax.experimental.xla_metadata import set_xla_metadata
 from jax.extend.core import get_opaque_trace_state
 
-from bep_jax.kernels.checks import check_type, shown
+from bep_jax.kernels.checks import check_flag, check_type, shown
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -120,7 +120,7 @@ def compiler_options(*, once: bool = False) -> dict[str, int | bool] | None:
       >>> import bep_jax as bep
       >>> step = jax.jit(bep.step, compiler_options=bep.compiler_options())  # bep.jit(bep.step)
     """
-    check_type(once, bool, "once", "compiler_options")
+    check_flag(once, "once", "compiler_options")
     return _known_options(once)
 
 

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from bep_jax.kernels import bits
+from bep_jax.kernels.arrays import takes
 from bep_jax.kernels.isolate import isolated
 from bep_jax.kernels.popcounts import VECTOR, Passes, signed_sums
 
@@ -24,6 +25,7 @@ _BACKWARD = Passes(whole=17, words=11, cache=28_000)
 _OUTER = Passes(whole=17, words=14, cache=28_000)
 
 
+@takes(weights="uint32 [N, Wk]", inputs="uint32 [Wk, B]", num_inputs=">= 1")
 @isolated
 def forward(weights: jax.Array, inputs: jax.Array, num_inputs: jax.typing.ArrayLike) -> jax.Array:
     """Pre-activations z = W a of ±1 weights and inputs (Eq. 2).
@@ -54,6 +56,7 @@ def forward_by_words(weights: jax.Array, inputs: jax.Array, *, neurons: int, num
     return z[:, :neurons].T if few else z
 
 
+@takes(weights="uint32 [Wn, K]", desired="uint32 [Wn, B]", gates="uint32 [Wn, B]")
 @isolated
 def backward(weights: jax.Array, desired: jax.Array, gates: jax.Array) -> jax.Array:
     """Back-projection v = Wᵀ (g ⊙ a*) of gated desired activations (Eq. 5 and 7, before the sign).
@@ -75,6 +78,7 @@ def backward(weights: jax.Array, desired: jax.Array, gates: jax.Array) -> jax.Ar
     return lax.platform_dependent(weights, desired, gates, cpu=_backward_bitwise, default=_backward_int8)
 
 
+@takes(winners="uint32 [N, Wb]", desired="uint32 [N, Wb]", inputs="uint32 [Wb, K]")
 @isolated
 def outer(winners: jax.Array, desired: jax.Array, inputs: jax.Array) -> jax.Array:
     """Sum over the batch of the outer products of masked desired activations and inputs (Eq. 8, without its 2).

@@ -18,7 +18,15 @@ from jax import export
 from bep_jax.kernels.checks import check_array, check_type, shown
 from bep_jax.kernels.host import put_like, to_host
 from bep_jax.kernels.isolate import isolated, jit
-from bep_jax.learning.rule import Limits, Rule, check_limits, draw_thresholds, np_to_jax, reinforcement_base
+from bep_jax.learning.rule import (
+    Limits,
+    Rule,
+    check_draws,
+    check_limits,
+    draw_thresholds,
+    np_to_jax,
+    reinforcement_base,
+)
 from bep_jax.network.model import check_key
 
 
@@ -127,7 +135,7 @@ def rescale(opt_state, error_rate: jax.typing.ArrayLike):
         raise TypeError("rescale: runs on the host, outside jit and vmap; it computes in float64.")
     try:
         rate = np.asarray(error_rate, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise TypeError(f"rescale: error_rate must be numbers, got {shown(error_rate)}.") from None
     if not np.all((rate >= 0) & (rate <= 1)):
         raise ValueError(f"rescale: error_rate must be in [0, 1], got {shown(error_rate)}.")
@@ -138,6 +146,7 @@ def rescale(opt_state, error_rate: jax.typing.ArrayLike):
         if not isinstance(node, OptimizerState):
             return node
         found += 1
+        check_state("rescale", node, values=True)
         if rate.ndim and rate.shape != node.base.shape[:-2]:
             raise ValueError(f"rescale: error_rate {rate.shape} does not fit a state of seeds {node.base.shape[:-2]}.")
         draw = draw_thresholds(to_host(node.base), np.broadcast_to(rate, node.base.shape[:-2]))
@@ -204,8 +213,14 @@ def _weight_bits(rows: jax.Array, columns: jax.Array) -> jax.Array:
     return x ^ (x >> jnp.uint32(16))
 
 
-def check_state(who: str, state: OptimizerState) -> None:
-    """Raises a TypeError or ValueError, naming ``who``, if this is no state of the optimizer."""
+def check_state(who: str, state: OptimizerState, values: bool = False) -> None:
+    """Raises a TypeError or ValueError, naming ``who``, if this is no state of the optimizer.
+
+    Args:
+      who: begins the message.
+      state: what is checked.
+      values: whether to look at the values, too, which waits for them.
+    """
     check_type(state, OptimizerState, "the state", who)
     check_array(state.key, "key", who)
     raw = state.key.dtype == jnp.uint32 and state.key.shape[-1:] == (2,)
@@ -216,6 +231,16 @@ def check_state(who: str, state: OptimizerState) -> None:
         check_array(array, name, who)
         if array.dtype != dtype:
             raise TypeError(f"{who}: {name} must be {dtype}, got {array.dtype}.")
+    if not state.draw.ndim:
+        raise ValueError(f"{who}: draw must have an entry for each matrix, got a single number.")
+    lead = state.draw.shape[:-1]
+    wanted = {"key": (*lead, 2) if raw else lead, "base": (*state.draw.shape, 2), "saturation": lead}
+    for name, shape in wanted.items():
+        found = getattr(state, name).shape
+        if found != shape:
+            raise ValueError(f"{who}: {name} must be {shape} where draw is {state.draw.shape}, got {found}.")
+    if values:
+        check_draws(state, who)
 
 
 def _matrices(who: str, hidden) -> list[jax.Array]:

@@ -25,6 +25,7 @@ from bep_jax.network.model import Model
 
 # Keeps decimals such as 0.29 * 100 = 28.999999999999996 on the side of the integer that was meant.
 _GUARD = 1e-9
+_AXES = {"margin": 0, "gate": 1, "group_size": 1, "band": 1, "base": 2, "draw": 1, "saturation": 0}  # of one network
 _SATURATION = tuple(2 ** (bits - 1) - 1 for bits in range(8, 17))
 
 
@@ -220,19 +221,31 @@ def check_limits(limits: Limits, who: str) -> None:
             raise TypeError(f"{who}: {name} must be {dtype}, got {found}; limits come from bep.thresholds.")
     if limits.base.shape[-2:] != (*limits.draw.shape[-1:], 2):
         raise ValueError(f"{who}: base {limits.base.shape} and draw {limits.draw.shape} are for other matrices.")
+    lead = limits.base.shape[:-2]
+    for name in Limits._fields:
+        shape = getattr(limits, name).shape
+        found = shape[: len(shape) - _AXES[name]] if len(shape) >= _AXES[name] else None
+        # A margin may be one of each class.
+        if found != lead and not (name == "margin" and found is not None and found[:-1] == lead):
+            raise ValueError(f"{who}: {name} {shape} has another leading axis than base {limits.base.shape}.")
     if any(isinstance(a, jax.core.Tracer) for a in limits):
         return
-    saturation, p = np.asarray(limits.saturation), np.ascontiguousarray(limits.base).view(np.float64)
+    check_draws(limits, who)
+    for name in ("gate", "band"):
+        values = np.asarray(getattr(limits, name))
+        if np.any(values < 0):
+            raise ValueError(f"{who}: {name} must be at least 0, got {values.tolist()}.")
+
+
+def check_draws(state: Any, who: str) -> None:
+    """Raises a ValueError, naming ``who``, for a saturation and base, of limits or a state, that no rule means."""
+    saturation, p = np.asarray(state.saturation), np.ascontiguousarray(state.base).view(np.float64)
     if not np.all(np.isin(saturation, _SATURATION)):
         raise ValueError(
             f"{who}: saturation must be among {', '.join(map(str, _SATURATION))}, got {saturation.tolist()}."
         )
     if not np.all((p >= 0) & (p <= 1)):
         raise ValueError(f"{who}: base must hold the words of float64 numbers in [0, 1], got {p.ravel().tolist()}.")
-    for name in ("gate", "band"):
-        values = np.asarray(getattr(limits, name))
-        if np.any(values < 0):
-            raise ValueError(f"{who}: {name} must be at least 0, got {values.tolist()}.")
 
 
 def reinforcement_base(rule: Rule, matrix_shapes: Sequence[tuple[int, int]]) -> np.ndarray:

@@ -8,7 +8,6 @@ Source: arXiv 2512.04189, Sections 3.2 (layers) and 3.5 (recurrent).
 """
 
 import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -17,7 +16,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bep_jax.kernels.checks import check_array, check_count, check_memory, check_several, check_type, is_several, shown
+from bep_jax.kernels.checks import (
+    check_array,
+    check_count,
+    check_flag,
+    check_memory,
+    check_positive,
+    check_several,
+    check_type,
+    is_several,
+    shown,
+)
 from bep_jax.network.frames import equiangular_frame
 from bep_jax.network.layers.convolution import Convolution, usual_filters
 from bep_jax.network.layers.dense import Dense
@@ -131,13 +140,12 @@ def check_scale(who: str, model: Model, scale: float | Sequence[float]) -> tuple
       TypeError: ``scale`` is neither a number nor a sequence of numbers.
       ValueError: one is not positive and finite, or there is not one for each layer.
     """
-    several = scale if isinstance(scale, Sequence | np.ndarray) and np.ndim(scale) == 1 else None
-    for value in (scale,) if several is None else several:
+    several = is_several(scale) and isinstance(scale, Sequence | np.ndarray)
+    for value in scale if several else (scale,):  # type: ignore[union-attr]
         if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
             raise TypeError(f"{who}: scale must be a number, or one for each layer, got {shown(scale)}.")
-        if not (value > 0 and math.isfinite(value)):
-            raise ValueError(f"{who}: scale must be positive and finite, got {scale}.")
-    scales = (scale,) * len(model.layers) if several is None else tuple(several)
+        check_positive(value, "scale", who)
+    scales = tuple(scale) if several else (scale,) * len(model.layers)  # type: ignore[arg-type]
     if len(scales) != len(model.layers):
         raise ValueError(f"{who}: scale has {len(scales)} entries, the model {len(model.layers)} layers.")
     return tuple(map(float, scales))  # type: ignore[arg-type]
@@ -288,7 +296,5 @@ def rnn(
     )
     horizon = None if horizon is None else check_count(horizon, "horizon", "rnn")
     patterns = None if patterns is None else check_count(patterns, "patterns", "rnn")
-    if not isinstance(gated_update, bool):
-        raise TypeError(f"rnn: gated_update must be a bool, got {shown(gated_update)}.")
-    cell = Recurrent(kx, ks, horizon, patterns, gated_update)
+    cell = Recurrent(kx, ks, horizon, patterns, check_flag(gated_update, "gated_update", "rnn"))
     return Model((cell, Dense(ks, ky)), check_count(num_classes, "num_classes", "rnn", least=2))

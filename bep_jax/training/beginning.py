@@ -84,7 +84,7 @@ def beginning(
         raise ValueError("fit: scale is for weights drawn anew or for signs; params have hidden weights of their own.")
     if opt_state is not None:
         matrices = len(model.matrix_shapes)
-        check_state("fit: opt_state", opt_state)
+        check_state("fit: opt_state", opt_state, values=True)
         if opt_state.draw.shape not in ((matrices,), (*lead, matrices)):
             raise TypeError("fit: opt_state must be an OptimizerState of this model, of one seed or one for each.")
         if opt_state.draw.ndim == 1:

@@ -9,6 +9,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from bep_jax.data.words import as_numbers
+
 
 def fit_temperature(scores: npt.ArrayLike, y: npt.ArrayLike) -> float:
     """The temperature T that makes the softmax of scores / T likeliest for labels.
@@ -35,7 +37,9 @@ def fit_temperature(scores: npt.ArrayLike, y: npt.ArrayLike) -> float:
     from scipy.optimize import minimize_scalar  # comes with jax; only where it is wanted, as it takes a while
     from scipy.special import log_softmax
 
-    scores, y = np.asarray(scores), np.asarray(y)
+    scores, y = (as_numbers(a, f"fit_temperature: {name}") for a, name in ((scores, "scores"), (y, "y")))
+    if not np.isfinite(scores).all():
+        raise ValueError("fit_temperature: scores must be finite, some are NaN, infinite or masked.")
     if scores.ndim != 2 or y.shape != scores.shape[:1] or not np.issubdtype(y.dtype, np.integer):
         raise ValueError(
             f"fit_temperature: wanted scores [n, C] and integer labels [n], got {scores.shape} and {y.dtype} {y.shape}."

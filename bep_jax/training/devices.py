@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from bep_jax.kernels.checks import shown
 from bep_jax.kernels.host import spread
 from bep_jax.kernels.isolate import compiler_options
 from bep_jax.kernels.seeds import over_seeds
@@ -145,7 +146,7 @@ def placement(mesh: Mesh | Literal["auto"] | None, num_seeds: int) -> Placement:
       >>> placement(jax.make_mesh((1,), ("batch",)), num_seeds=5).batch_axis
       'batch'
     """
-    if mesh == "auto":
+    if isinstance(mesh, str) and mesh == "auto":
         return _chosen(num_seeds)
     if mesh is None:
         mesh = jax.sharding.get_mesh()
@@ -153,7 +154,8 @@ def placement(mesh: Mesh | Literal["auto"] | None, num_seeds: int) -> Placement:
             return ONE_DEVICE
     if not isinstance(mesh, Mesh):
         raise TypeError(
-            f'fit: mesh must be a jax.sharding.Mesh, as of jax.make_mesh((8,), ("batch",)), or "auto", got {mesh!r}.'
+            'fit: mesh must be a jax.sharding.Mesh, as of jax.make_mesh((8,), ("batch",)), or "auto", got '
+            f"{shown(mesh)}."
         )
     if set(mesh.axis_names) - {SEEDS, BATCH}:
         raise ValueError(f'fit: the axes of mesh must be among "seeds" and "batch", got {mesh.axis_names}.')

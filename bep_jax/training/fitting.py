@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from bep_jax.kernels.checks import check_count
+from bep_jax.kernels.checks import check_choice, check_count, check_flag
 from bep_jax.kernels.host import to_host
 from bep_jax.learning import chain
 from bep_jax.learning.laws import initial_scale
@@ -181,7 +181,8 @@ def _by_class(limits: Limits, model: Model, data: Any, class_weight: str | None)
     them. Where frequent classes stop learning near the border, it moves away from the rare ones.
     """
     y = getattr(data, "train_y", None)
-    if class_weight != "balanced" or y is None:
+    check_choice(class_weight, (None, "balanced"), "class_weight", "fit")
+    if class_weight is None or y is None:
         return limits
     split = getattr(data, "train_split", None)
     rows = np.atleast_2d(np.asarray(y) if split is None else np.asarray(y)[np.asarray(split) == TRAINS])
@@ -196,7 +197,7 @@ def _by_class(limits: Limits, model: Model, data: Any, class_weight: str | None)
 
 def _moves(model: Model, data: Any, shift: int, mirror: bool) -> Moves | None:
     """How training images are moved, by the size that the model or the data state."""
-    if check_count(shift, "shift", "fit", least=0) == 0 and not mirror:
+    if not check_flag(mirror, "mirror", "fit") and check_count(shift, "shift", "fit", least=0) == 0:
         return None
     first = model.layers[0]
     shape = first.image_shape if isinstance(first, Convolution) else getattr(data, "image_shape", None)
@@ -205,7 +206,7 @@ def _moves(model: Model, data: Any, shift: int, mirror: bool) -> Moves | None:
             f"fit: shift={shift} and mirror={mirror} want images or whole series larger than the shift, got "
             f"image_shape={shape} for {model.num_inputs} bits."
         )
-    return Moves(shape, model.num_inputs // math.prod(shape), shift, bool(mirror))
+    return Moves(shape, model.num_inputs // math.prod(shape), shift, mirror)
 
 
 def start_states(

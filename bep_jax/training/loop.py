@@ -22,7 +22,7 @@ import numpy as np
 from jax import lax
 
 from bep_jax.kernels import bits
-from bep_jax.kernels.checks import check_array, check_path, check_several, check_type, shown
+from bep_jax.kernels.checks import check_array, check_flag, check_path, check_several, check_type, shown
 from bep_jax.kernels.host import to_host
 from bep_jax.network.model import check_key
 from bep_jax.training.beginning import Beginning
@@ -124,7 +124,7 @@ def train(
       FileExistsError: there is a checkpoint, and ``resume`` is False.
     """
     for name, flag in (("progress", progress), ("resume", resume)):
-        check_type(flag, (bool, np.bool_), name, "fit")
+        check_flag(flag, name, "fit")
     callbacks = check_several(callbacks, "callbacks", "fit")
     for callback in callbacks:
         if not callable(callback):
@@ -138,6 +138,8 @@ def train(
     from tqdm.auto import tqdm  # here, so that a step needs jax, optax and numpy alone
 
     check_numbers(epochs, batch_size, validation, patience, stop_after)
+    # Of NumPy, they would count in their own few bits.
+    epochs, patience, stop_after = (None if n is None else int(n) for n in (epochs, patience, stop_after))  # type: ignore[assignment]
     check_choices(keep, class_weight)
     learner.model.check_memory("fit", len(seeds))
     arrays, data_axis = check_data(learner.model, data, len(seeds))
@@ -275,9 +277,12 @@ def check_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
 
 def per_seed(settings: Any, mapped: bool, num_seeds: int) -> Any:
     """Settings with a leading seed axis on every array: as they are if ``mapped``, else repeated."""
-    if not mapped:
+    num_seeds = len(check_seeds(num_seeds))
+    for leaf in jax.tree.leaves(settings):
+        check_array(leaf, "every array of settings", "per_seed")
+    if not check_flag(mapped, "mapped", "per_seed"):
         return jax.tree.map(lambda a: jnp.tile(a[None], (num_seeds,) + (1,) * a.ndim), settings)
-    sizes = {a.shape[0] for a in jax.tree.leaves(settings)}
+    sizes = {a.shape[0] if a.ndim else 0 for a in jax.tree.leaves(settings)}
     if sizes != {num_seeds}:
         found = " and ".join(map(str, sorted(sizes)))
         raise ValueError(f"fit: limits have a leading axis of {found}, for {num_seeds} seeds.")

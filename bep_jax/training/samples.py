@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from bep_jax.kernels.checks import check_array, check_choice, check_real, shown
+from bep_jax.kernels.checks import INT32_MAX, check_array, check_choice, check_real, shown
 from bep_jax.learning.chain import check_inputs, check_labels
 from bep_jax.network.model import Model
 
@@ -86,13 +86,15 @@ def _native(array: Any) -> Any:
 
 
 def check_numbers(epochs, batch_size, validation, patience, stop_after=None) -> None:
-    """Raises a ValueError for numbers that cannot train."""
+    """Raises a TypeError or ValueError for numbers that cannot train."""
     optional = {"patience": patience, "stop_after": stop_after}
     for name, value in {"epochs": epochs, "batch_size": batch_size, **optional}.items():
         if name in optional and value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
             raise ValueError(f"fit: {name} must be an integer of at least 1, got {shown(value)}.")
+    if epochs > INT32_MAX:
+        raise ValueError(f"fit: epochs must be at most {INT32_MAX:,}, as they are counted in int32, got {epochs}.")
     if not 0 <= check_real(validation, "validation", "fit") < 1:
         raise ValueError(f"fit: validation must be a fraction in [0, 1), got {validation}.")
 

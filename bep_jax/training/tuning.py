@@ -8,12 +8,10 @@ Source: Jamieson and Talwalkar 2016, arXiv 1502.07943 (successive halving).
 """
 
 import dataclasses
-import json
 import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -21,15 +19,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from bep_jax.data.dataset import Dataset, check_seed
-from bep_jax.kernels.checks import check_path, check_real, check_type
+from bep_jax.kernels.checks import check_flag, check_path, check_real, check_type
 from bep_jax.learning.laws import divisors, gate_factors, initial_scale, usual_groups
 from bep_jax.learning.rule import Rule, thresholds
 from bep_jax.network.model import Model, mlp, rnn
 from bep_jax.training.checkpoint import fingerprint
 from bep_jax.training.fitting import fit, start_states
 from bep_jax.training.samples import check_choices, check_numbers
+from bep_jax.training.search_log import Candidate, Log
 
-FILE = "tune.jsonl"
 MARGINS, REINFORCEMENTS = (0.25, 0.5, 0.75, 1.0), (0.25, 0.5, 1.0)
 GATES, GROUPS, SCALES = (0.5, 1.0, 2.0, 4.0), (0.4, 1.0, 2.0, 4.0), (1.0, 2.0, 4.0)  # times what follows from shapes
 BANDS = (0.35, 0.5, 0.7)  # of √K, where layers learn by band
@@ -46,18 +44,6 @@ class Shape(NamedTuple):
     model: str  # a name
     samples: Dataset
     network: Model
-
-
-class Candidate(NamedTuple):
-    """Settings, as multiples of those that follow from shapes."""
-
-    shape: int
-    margin: float
-    gate: float
-    groups: float
-    scale: float
-    reinforcement: float
-    band: float = 0.5
 
 
 class Best(NamedTuple):
@@ -160,6 +146,7 @@ def search(
     check_choices("last", options["class_weight"])
     check_seed(seed, "tune")
     margin = Rule(margin=margin).margin
+    check_flag(progress, "progress", "tune")
     out = None if out is None else check_path(out, "out", "tune")
     if any(shape.samples.num_seeds is not None for shape in shapes):
         raise ValueError("tune: wanted one draw of the data; load it with one seed.")
@@ -172,7 +159,7 @@ def search(
         "options": dict(options),
         "shapes": [[s.data, s.model, fingerprint(s.samples.train_x), fingerprint(s.samples.train_y)] for s in shapes],
     }
-    log = _Log(out, config)
+    log = Log(out, config)
     with tqdm(total=round(60 * minutes), unit="s", disable=not progress) as bar:
         run = _Search(shapes, margin, seed, log, options, bar)
         first, second = (max(1, epochs // share) for share in (9, 3))
@@ -328,50 +315,6 @@ class _Search:
                     }
                 )
         return rows
-
-
-class _Log:
-    """What was trained: lines in memory, and in a file where there is a folder."""
-
-    def __init__(self, folder: Path | None, config: Mapping[str, Any]):
-        self._path = None if folder is None else folder / FILE
-        self.lines: list[dict[str, Any]] = []
-        if self._path is None:
-            return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        config = json.loads(json.dumps(config))
-        if self._path.exists():
-            try:
-                # The last line is cut short where the process was killed while it wrote.
-                text = self._path.read_text(encoding="utf-8")
-                first, *others = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
-            except ValueError as error:
-                raise ValueError(f"tune: {self._path} is damaged: {error}.") from error
-            if first != config:
-                raise ValueError(f"tune: {self._path} is of another search; choose another folder, or remove it.")
-            self.lines = others
-        text = "".join(json.dumps(line) + "\n" for line in (config, *self.lines))
-        self._path.write_text(text, encoding="utf-8")
-
-    @property
-    def seconds(self) -> float:
-        return sum(line["seconds"] for line in self.lines)
-
-    def of(self, level: int, candidate: Candidate) -> list[dict[str, Any]]:
-        return [line for line in self.lines if line["round"] == level and line["candidate"] == list(candidate)]
-
-    def find(self, level: int, candidate: Candidate, draw: int) -> dict[str, Any] | None:
-        return next((line for line in self.of(level, candidate) if line["draw"] == draw), None)
-
-    def best(self, level: int) -> float:
-        return max(line["score"] for line in self.lines if line["round"] == level)
-
-    def add(self, level: int, candidate: Candidate, draw: int, epochs: int, score: float, seconds: float) -> None:
-        line = {"round": level, "candidate": list(candidate), "draw": draw, "epochs": epochs, "score": score}
-        self.lines.append({**line, "seconds": round(seconds, 3)})
-        if self._path is not None:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(self.lines[-1]) + "\n")
 
 
 def _chunks(rows: Sequence[Any], size: int) -> Iterator[list[Any]]:

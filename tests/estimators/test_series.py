@@ -57,7 +57,7 @@ def test_cross_validation_and_networks():
     accuracies = chosen.validation_accuracy_
     assert list(accuracies) == ["dense", "rocket", "convolution", "recurrent"][: len(accuracies)]
     assert accuracies[chosen.network_] == max(accuracies.values()) and chosen.predict(x).shape == (60,)
-    with pytest.raises(ValueError, match=r"network must be one of .* and auto, got 'deep'"):
+    with pytest.raises(ValueError, match=r"network must be .* or 'auto', got 'deep'"):
         small(network="deep").fit(x, y)
 
 

@@ -111,6 +111,10 @@ def test_what_data_may_be(fitted):
     missing = np.where(np.random.default_rng(0).random(X.shape) < 0.1, np.nan, X)
     assert small().fit(missing[::2], Y[::2]).score(missing[1::2], Y[1::2]) > 0.8
     assert fitted.predict(X[:1].astype(np.float32)) == fitted.predict(X[:1])
+    masked = np.ma.masked_array(X, np.isnan(missing))  # what lies under a mask is no number
+    np.testing.assert_array_equal(fitted.decision_function(masked), fitted.decision_function(missing))
+    with pytest.raises(TypeError, match="BEPClassifier: X: wanted an array"):
+        fitted.predict(jax.random.split(jax.random.key(0), 3))
     with pytest.raises(TypeError, match=r"[Ss]parse"):
         small().fit(sparse.csr_array(X), Y)
     with pytest.raises(ValueError, match="infinity"):
@@ -120,7 +124,8 @@ def test_what_data_may_be(fitted):
     with pytest.raises(NotFittedError):
         small().predict(X)
     wrong = {"n_networks": 0, "epochs": 1.5, "margin": 2.0, "validation_fraction": 1.0, "widths": 35}
-    for bad in (*({name: value} for name, value in wrong.items()), {"class_weight": {0: -1, 1: 1, 2: 1}}):
+    weights = ({0: -1, 1: 1, 2: 1}, "even", np.ones(3))
+    for bad in (*({name: value} for name, value in wrong.items()), *({"class_weight": weight} for weight in weights)):
         with pytest.raises((TypeError, ValueError), match=next(iter(bad))):
             small(**bad).fit(X, Y)
 

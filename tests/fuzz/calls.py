@@ -13,6 +13,8 @@ import numpy as np
 from drawn import draw
 
 import bep_jax as bep
+from bep_jax.kernels import products
+from bep_jax.training import loop
 from fuzz.samples import Files
 from fuzz.strange import mutated
 
@@ -54,6 +56,12 @@ class Basics:
     @functools.cached_property
     def forward(self) -> Any:
         return bep.forward(self.model, self.params, self.x)
+
+    @functools.cached_property
+    def floats(self) -> Any:
+        from bep_jax.baselines import qat
+
+        return qat.init(jax.random.key(0), self.model, batch_norm=True)
 
     @functools.cached_property
     def encoder(self) -> Any:
@@ -233,6 +241,7 @@ def functions() -> list[Target]:
                 hidden=True,
                 window=None,
                 columns=None,
+                temperature=3.0,
             ),
         ),
         Target("load", bep.load, lambda: dict(path=b.files.model)),
@@ -251,6 +260,7 @@ def functions() -> list[Target]:
                 window=None,
                 columns=None,
                 classes=("a", "b", "c"),
+                ensemble=False,
             ),
         ),
         Target(
@@ -258,6 +268,12 @@ def functions() -> list[Target]:
             bep.to_c,
             lambda: dict(model=b.model, params=b.params, rule=b.rule, batch_size=4, opt_state=b.opt_state),
         ),
+        Target("fit_temperature", bep.fit_temperature, lambda: dict(scores=b.forward[0], y=b.y)),
+        Target("products.forward", products.forward, lambda: dict(weights=b.x, inputs=b.x.T, num_inputs=6)),
+        Target("products.backward", products.backward, lambda: dict(weights=b.x, desired=b.desired, gates=b.desired)),
+        Target("products.outer", products.outer, lambda: dict(winners=b.x, desired=b.x, inputs=b.x)),
+        Target("check_seeds", loop.check_seeds, lambda: dict(seeds=(0, 1))),
+        Target("per_seed", loop.per_seed, lambda: dict(settings=b.limits, mapped=False, num_seeds=2)),
         Target("bits.pack", bep.bits.pack, lambda: dict(a=np.ones((3, 40), np.int8))),
         Target("bits.unpack", bep.bits.unpack, lambda: dict(x=b.x, num_bits=6)),
         Target("bits.num_words", bep.bits.num_words, lambda: dict(num_bits=6)),
@@ -437,7 +453,17 @@ def _baselines(b: Basics) -> list[Target]:
         Target("local_rule.fit", local_rule.fit, lambda: {
             "model": b.model, "rule": b.rule, "data": b.data, **learning, "patience": 3, "scale": 8.0,
             "callbacks": b.stop}),
-        Target("qat.fit", qat.fit, lambda: {"model": b.model, "data": b.data, **learning, "callbacks": b.stop}),
+        Target("qat.fit", qat.fit, lambda: {
+            "model": b.model, "data": b.data, **learning, "learning_rate": 1e-3, "batch_norm": False, "scaled": True,
+            "callbacks": b.stop}),
+        Target("qat.init", qat.init, lambda: {"key": jax.random.key(0), "model": b.model, "batch_norm": True,
+                                              "num_steps": None, "scaled": True}),
+        Target("qat.logits", qat.logits, lambda: {"model": b.model, "variables": b.floats, "x": b.x}),
+        Target("qat.make_optimizer", lambda learning_rate: qat.make_optimizer(learning_rate).init(b.floats.trained),
+               lambda: {"learning_rate": 1e-3}),
+        Target("qat.step", qat.step, lambda: {
+            "model": b.model, "optimizer": qat.make_optimizer(1e-3), "variables": b.floats,
+            "opt_state": qat.make_optimizer(1e-3).init(b.floats.trained), "x": b.x, "y": b.y, "where": b.active}),
         Target("random_features.fit", random_features.fit, lambda: {
             "model": bep.mlp(num_inputs=6, widths=(15, 15), num_classes=3), "rule": b.rule, "data": b.data, **learning,
             "scale": 8.0, "callbacks": b.stop}),

@@ -36,14 +36,19 @@ def judged(call: Callable[[], Any]) -> Outcome:
             return Outcome(True, f"{type(error).__name__}: {text}")
         return Outcome(False, _told(error))
     except BaseException as error:
-        return Outcome(False, _told(error))
+        return Outcome(_of_user(error), _told(error))
     return Outcome(True, "result")
 
 
 def _of_sklearn(error: BaseException) -> bool:
     """Of scikit-learn's own checks of data, which users of its estimators know."""
     last = traceback.extract_tb(error.__traceback__)[-1].filename
-    return f"{os.sep}sklearn{os.sep}utils" in last or f"{os.sep}aeon{os.sep}utils" in last
+    return f"{os.sep}sklearn{os.sep}utils" in last or f"{os.sep}aeon{os.sep}" in last
+
+
+def _of_user(error: BaseException) -> bool:
+    """Of a function that was given to us."""
+    return traceback.extract_tb(error.__traceback__)[-1].filename.endswith(f"fuzz{os.sep}strange.py")
 
 
 def _told(error: BaseException) -> str:

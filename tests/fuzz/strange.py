@@ -25,9 +25,19 @@ def _all(*values: Any) -> list[Callable[[], Any]]:
 
 
 _NUMBERS = _all(
-    *(0, 1, -1, 2, 3, 7, 31, 33, 10**9, 2**31, 10**18, -(10**18), 10**30, True, False),
+    *(0, 1, -1, 2, 3, 7, 31, 33, 10**9, 2**31, 10**18, -(10**18), 10**30, 10**400, True, False),
     *(0.0, -0.0, -0.5, 0.3, 0.999, 1.0, 1.5, 3.0, 1e-300, 1e300, math.nan, math.inf, -math.inf, 1j),
-    *(np.int8(3), np.uint64(2**63), np.int64(-5), np.float16(0.5), np.float32("nan"), np.bool_(True), np.array(3)),
+    *(
+        np.int8(3),
+        np.int8(100),
+        np.uint8(250),
+        np.uint64(2**63),
+        np.int64(-5),
+        np.float16(0.5),
+        np.float32("nan"),
+        np.bool_(True),
+        np.array(3),
+    ),
     *(decimal.Decimal("0.5"), decimal.Decimal("NaN"), Fraction(1, 3)),
 )
 _THINGS = _all(

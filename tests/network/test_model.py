@@ -205,5 +205,5 @@ def test_rnn_sizes_of_the_wrong_type(name):
 
 
 def test_gated_update_is_yes_or_no():
-    with pytest.raises(TypeError, match=r"^rnn: gated_update must be a bool, got 1\.$"):
+    with pytest.raises(TypeError, match=r"^rnn: gated_update must be True or False, got 1\.$"):
         bep.rnn(**GOOD_RNN, gated_update=1)

@@ -6,7 +6,7 @@ import pytest
 from training.test_fitting import MLP, RULE, make_data, run
 
 import bep_jax as bep
-from bep_jax.training import tuning
+from bep_jax.training import search_log, tuning
 from bep_jax.training.fitting import start_states
 
 
@@ -36,8 +36,8 @@ def test_the_best_is_not_below_the_defaults_and_a_search_goes_on(shapes, tmp_pat
     best = search(shapes, tmp_path)
     assert best.validation_accuracy >= best.default_accuracy > 0.5
     assert [row["round"] for row in best.table] == sorted((row["round"] for row in best.table), reverse=True)
-    lines = (tmp_path / tuning.FILE).read_text().splitlines(keepends=True)
-    (tmp_path / tuning.FILE).write_text("".join(lines[:-2]) + lines[-1][:20])  # killed while it wrote
+    lines = (tmp_path / search_log.FILE).read_text().splitlines(keepends=True)
+    (tmp_path / search_log.FILE).write_text("".join(lines[:-2]) + lines[-1][:20])  # killed while it wrote
     again = search(shapes, tmp_path)
     assert (again.rule, again.fit_options, again.validation_accuracy) == (
         best.rule,
@@ -48,6 +48,14 @@ def test_the_best_is_not_below_the_defaults_and_a_search_goes_on(shapes, tmp_pat
     assert search(shapes, tmp_path).table == again.table
     with pytest.raises(ValueError, match="is of another search"):
         search(shapes, tmp_path, seed=2)
+    first, second, *others = (tmp_path / search_log.FILE).read_text().splitlines(keepends=True)
+    for damage in (
+        second[:20] + "\n", "[]\n", "[" * 99_999 + "\n", second.replace("seconds", "s"), second.replace("[0,", "[7,"),
+        second.replace("[0,", '["",'), second.replace("[0, ", "["), second.replace('"round": 0', '"round": null'),
+    ):  # fmt: skip
+        (tmp_path / search_log.FILE).write_text("".join([first, damage, *others]))
+        with pytest.raises(ValueError, match=r"^tune: .*tune.jsonl is damaged: "):
+            search(shapes, tmp_path)
 
 
 def test_a_candidate_is_a_rule_that_fits(shapes):

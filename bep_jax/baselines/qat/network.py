@@ -20,17 +20,20 @@ weights (autodiff of a scan would add up T products).
 Axis letters: K inputs, N neurons, B batch, T time steps, C classes, L layers, W words.
 """
 
+import functools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from bep_jax.kernels import bits
+from bep_jax.kernels.checks import check_array, check_count, check_flag, check_type
 from bep_jax.learning.chain import check_model, check_words
 from bep_jax.network.layers.convolution import Convolution
-from bep_jax.network.model import Model
+from bep_jax.network.model import Model, check_key
 
 _EPSILON = 1e-5
 
@@ -90,6 +93,9 @@ def init(
       [(4, 6), (2, 4)]
     """
     check_model("init", model)
+    check_key("init", key)
+    for name, flag in (("batch_norm", batch_norm), ("scaled", scaled)):
+        check_flag(flag, name, "init")
     shapes = (*model.matrix_shapes, (model.num_classes, model.num_outputs))
     latent = []
     for layer_key, (neurons, fan_in) in zip(jax.random.split(key, len(shapes)), shapes, strict=True):
@@ -97,8 +103,10 @@ def init(
         latent.append(jax.random.uniform(layer_key, (neurons, fan_in), jnp.float32, -limit, limit))
     norms, statistics = [], []
     if batch_norm:
-        if model.recurrent and (num_steps is None or num_steps < 1):
-            raise ValueError(f"init: batch_norm of a recurrent model needs num_steps >= 1, got {num_steps}.")
+        if model.recurrent:
+            if num_steps is None:
+                raise ValueError("init: batch_norm of a recurrent model needs num_steps, the length of the sequences.")
+            num_steps = check_count(num_steps, "num_steps", "init")
         for i, width in enumerate((*model.widths, model.num_classes)):
             shape = (num_steps, width) if i == 0 and model.recurrent else (width,)
             norms.append(Norm(jnp.ones(width, jnp.float32), jnp.zeros(width, jnp.float32)))
@@ -287,11 +295,29 @@ def _floats(words: jax.Array, num_bits: int) -> jax.Array:
 
 def check(who: str, model: Model, variables: Variables, x: jax.Array) -> None:
     check_model(who, model)
-    wanted = [*model.matrix_shapes, (model.num_classes, model.num_outputs)]
-    got = [w.shape for w in variables.trained.latent]
-    if got != wanted:
-        raise ValueError(f"{who}: variables do not fit the model: wanted {wanted}, got {got}.")
+    check_type(variables, Variables, "variables", who)
+    means = [np.shape(leaf) for leaf in jax.tree.leaves(variables.statistics)[:1]]
+    norm, steps = bool(means), means[0][0] if means and len(means[0]) == 2 else 1  # what they were made for
+    check_as_made(who, "variables", variables, _made(model, norm, steps))
     check_words(who, model, x)
-    if model.recurrent and variables.statistics and variables.statistics[0].mean.shape[0] != x.shape[1]:
-        steps = variables.statistics[0].mean.shape[0]
+    if model.recurrent and norm and steps != x.shape[1]:
         raise ValueError(f"{who}: batch normalisation was made for num_steps={steps}, x has {x.shape[1]} time steps.")
+
+
+def check_as_made(who: str, name: str, given: Any, wanted: Any) -> None:
+    """Raises a TypeError or ValueError where a tree is not built, or its arrays are not shaped, like another."""
+    wrong = f"{who}: {name} do not fit the model:"
+    if jax.tree.structure(given) != jax.tree.structure(wanted):  # type: ignore[operator]
+        raise ValueError(f"{wrong} wanted them as init makes them, got another {type(given).__name__}.")
+    for (path, shape), leaf in zip(jax.tree.leaves_with_path(wanted), jax.tree.leaves(given), strict=True):
+        part = f"{name}{jax.tree_util.keystr(path)}"
+        check_array(leaf, part, who)
+        if leaf.shape != shape.shape or leaf.dtype != shape.dtype:
+            raise ValueError(f"{wrong} {part} must be {shape.dtype} {shape.shape}, got {leaf.dtype} {leaf.shape}.")
+
+
+@functools.lru_cache(maxsize=32)
+def _made(model: Model, batch_norm: bool, num_steps: int) -> Variables:
+    """What `init` makes, as shapes."""
+    make = functools.partial(init, model=model, batch_norm=batch_norm, num_steps=num_steps)
+    return jax.eval_shape(make, jax.random.key(0))

@@ -8,7 +8,7 @@ Axis letters: S seeds, B batch, T time steps, C classes, W words.
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Unpack
+from typing import Any, NamedTuple, Unpack, cast
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +16,8 @@ import numpy as np
 import optax
 from jax import lax
 
-from bep_jax.baselines.qat.network import Trained, Variables, batch_mean, check, forward, init, logits
-from bep_jax.kernels.checks import check_real, check_several, check_type
+from bep_jax.baselines.qat.network import Trained, Variables, batch_mean, check, check_as_made, forward, init, logits
+from bep_jax.kernels.checks import check_flag, check_real, check_type, is_several
 from bep_jax.learning.chain import check_labels
 from bep_jax.network.model import Model
 from bep_jax.training import loop
@@ -37,7 +37,7 @@ def make_optimizer(learning_rate: jax.typing.ArrayLike = 1e-3) -> optax.Gradient
     """Adam whose learning rate is a number in its state, so that vmap maps over learning rates.
 
     Args:
-      learning_rate: a positive number, or a traced scalar.
+      learning_rate: a number of at least 0, or a traced scalar.
 
     Returns:
       ``optax.inject_hyperparams(optax.adam)``; ``init(variables.trained)`` makes its state, `step` uses it.
@@ -50,6 +50,8 @@ def make_optimizer(learning_rate: jax.typing.ArrayLike = 1e-3) -> optax.Gradient
       >>> states.hyperparams["learning_rate"].shape
       (2,)
     """
+    if not isinstance(learning_rate, jax.core.Tracer):
+        learning_rate = _rate(learning_rate, "make_optimizer")
     adam = optax.inject_hyperparams(optax.adam, hyperparam_dtype=jnp.float32)
     return adam(learning_rate=learning_rate)
 
@@ -90,6 +92,10 @@ def step(
       True
     """
     check("step", model, variables, x)
+    check_type(optimizer, optax.GradientTransformation, "optimizer", "step")
+    if not (callable(optimizer.init) and callable(optimizer.update)):
+        raise TypeError("step: optimizer must hold the functions init and update.")
+    check_as_made("step", "opt_state", opt_state, jax.eval_shape(optimizer.init, variables.trained))
     check_labels("step", model, x.shape[0], y, where)
     y = y.astype(jnp.int32)
 
@@ -152,11 +158,11 @@ def fit(
     options["patience"] = None
     seeds = loop.check_seeds(seeds)
     check_type(model, Model, "model", "fit")
-    given = check_several(learning_rate, "learning_rate", "fit") if np.ndim(learning_rate) else (learning_rate,)
-    rates = [check_real(one, "learning_rate", "fit") for one in given]
-    rate = jnp.asarray(rates if np.ndim(learning_rate) else rates[0], jnp.float32)
-    if not bool(jnp.all((rate > 0) & jnp.isfinite(rate))):
-        raise ValueError(f"fit: learning_rate must be positive and finite, got {learning_rate}.")
+    for name, flag in (("batch_norm", batch_norm), ("scaled", scaled)):
+        check_flag(flag, name, "fit")
+    several, given = is_several(learning_rate), cast(Any, learning_rate)
+    rates = [_rate(one, "fit", float(np.finfo(np.float32).tiny)) for one in (given if several else (given,))]
+    rate = jnp.asarray(rates if several else rates[0], jnp.float32)
     num_steps = np.shape(data.train_x)[-2] if model.recurrent else None
     return loop.train(
         StraightThroughLearner(model, batch_norm, num_steps, scaled),
@@ -165,6 +171,16 @@ def fit(
         seeds=seeds,
         **options,
     )
+
+
+def _rate(value: Any, who: str, least: float = 0.0) -> float:
+    """A learning rate as a float, or an error that names ``who``."""
+    single = isinstance(value, jax.Array | np.ndarray) and value.shape == () and jnp.issubdtype(value.dtype, np.number)
+    rate = check_real(value.item() if single else value, "learning_rate", who)
+    if not least <= rate <= float(np.finfo(np.float32).max):
+        wanted = "positive" if least else "at least 0"
+        raise ValueError(f"{who}: learning_rate must be {wanted} and finite in float32, got {rate}.")
+    return rate
 
 
 @dataclass(frozen=True)

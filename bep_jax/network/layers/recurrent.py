@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from bep_jax.kernels import bits, products
-from bep_jax.kernels.checks import check_count, check_type
+from bep_jax.kernels.checks import check_count, check_flag
 from bep_jax.network import dense, initial
 from bep_jax.network.layers.layer import (
     CLearning,
@@ -53,7 +53,7 @@ class Recurrent(Layer):
         for name in ("num_inputs", "width", "horizon", "patterns"):
             if name in ("num_inputs", "width") or getattr(self, name) is not None:
                 object.__setattr__(self, name, check_count(getattr(self, name), name, "Recurrent"))
-        check_type(self.gated_update, bool, "gated_update", "Recurrent")
+        check_flag(self.gated_update, "gated_update", "Recurrent")
 
     @property
     def matrix_shapes(self) -> tuple[tuple[int, int], ...]:

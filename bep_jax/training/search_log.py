@@ -1,0 +1,108 @@
+"""What a search trained: lines in memory, and in a file where there is a folder, so that a stopped search goes on."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bep_jax.files.atomic import naming, write_atomic
+
+FILE = "tune.jsonl"
+# The numbers of a line.
+_FIELDS: dict[str, tuple[type, ...]] = {
+    "round": (int,),
+    "draw": (int,),
+    "epochs": (int,),
+    "score": (int, float),
+    "seconds": (int, float),
+}
+
+
+class Candidate(NamedTuple):
+    """Settings, as multiples of those that follow from shapes."""
+
+    shape: int
+    margin: float
+    gate: float
+    groups: float
+    scale: float
+    reinforcement: float
+    band: float = 0.5
+
+
+class Log:
+    """The lines of a search, of which the first says which search it is.
+
+    Args:
+      folder: of the file, made if need be; None for memory alone.
+      config: all that its numbers depend on, ``shapes`` among them.
+
+    Raises:
+      ValueError: the file is of another search, or damaged.
+      OSError: it cannot be read or written.
+    """
+
+    def __init__(self, folder: Path | None, config: Mapping[str, Any]):
+        self._path = None if folder is None else folder / FILE
+        self.lines: list[dict[str, Any]] = []
+        if self._path is None:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        config = json.loads(json.dumps(config))
+        if self._path.exists():
+            # The last line is cut short where the process was killed while it wrote.
+            content = self._path.read_bytes()
+            whole = content[: content.rfind(b"\n") + 1]
+            self.lines = self._read(whole, config)
+            if whole == content:
+                return
+        write_atomic(self._path, b"".join(map(_written, (config, *self.lines))))
+
+    def _read(self, content: bytes, config: Any) -> list[dict[str, Any]]:
+        try:
+            first, *lines = [json.loads(line) for line in content.splitlines()]
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"tune: {self._path} is damaged: {error}.") from error
+        if first != config:
+            raise ValueError(f"tune: {self._path} is of another search; choose another folder, or remove it.")
+        for number, line in enumerate(lines, 2):
+            if not _is_whole(line, len(config["shapes"])):
+                raise ValueError(f"tune: {self._path} is damaged: line {number} is none of a search.")
+        return lines
+
+    @property
+    def seconds(self) -> float:
+        return sum(line["seconds"] for line in self.lines)
+
+    def of(self, level: int, candidate: Candidate) -> list[dict[str, Any]]:
+        return [line for line in self.lines if line["round"] == level and line["candidate"] == list(candidate)]
+
+    def find(self, level: int, candidate: Candidate, draw: int) -> dict[str, Any] | None:
+        return next((line for line in self.of(level, candidate) if line["draw"] == draw), None)
+
+    def best(self, level: int) -> float:
+        return max(line["score"] for line in self.lines if line["round"] == level)
+
+    def add(self, level: int, candidate: Candidate, draw: int, epochs: int, score: float, seconds: float) -> None:
+        line = {"round": level, "candidate": list(candidate), "draw": draw, "epochs": epochs, "score": score}
+        self.lines.append({**line, "seconds": round(seconds, 3)})
+        if self._path is not None:
+            with naming(self._path), self._path.open("ab", buffering=0) as file:
+                file.write(_written(self.lines[-1]))
+
+
+def _written(line: Any) -> bytes:
+    return json.dumps(line).encode() + b"\n"
+
+
+def _is_whole(line: Any, num_shapes: int) -> bool:
+    if not isinstance(line, dict):
+        return False
+    fields = [(line.get(name), kinds) for name, kinds in _FIELDS.items()]
+    candidate = line.get("candidate")
+    if isinstance(candidate, list) and len(candidate) == len(Candidate._fields):
+        fields += [(candidate[0], (int,)), *((value, (int, float)) for value in candidate[1:])]
+    else:
+        return False
+    whole = all(isinstance(value, kinds) and not isinstance(value, bool) for value, kinds in fields)
+    return whole and 0 <= candidate[0] < num_shapes
