@@ -4,6 +4,7 @@ Axis letters: S seeds.
 """
 
 import dataclasses
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import field
@@ -20,6 +21,7 @@ from bep_jax.commands.flags import Data, Network, Output, RuleFlags, Training
 from bep_jax.commands.plan import Plan, make_plan, say_notes
 from bep_jax.data.datasets import Dataset
 from bep_jax.files import atomic, folders, plots, runs
+from bep_jax.kernels.checks import INT32_MAX
 from bep_jax.learning.rule import Rule
 from bep_jax.network.model import Model
 from bep_jax.training import memory
@@ -86,8 +88,11 @@ class Compare:
             raise ValueError("compare: random-features wants at least two layers: the last one is trained.")
         if self.training.shift or self.training.mirror:
             raise ValueError("compare: --shift and --mirror are for train: not all methods move images.")
-        if not min(self.learning_rates, default=0) > 0 or self.tune_epochs < 1:
-            raise ValueError("compare: --learning-rates and --tune-epochs must be positive.")
+        if not self.learning_rates or not all(0 < rate < math.inf for rate in self.learning_rates):
+            rates = " ".join(map(str, self.learning_rates))
+            raise ValueError(f"compare: --learning-rates must be positive and finite, got {rates or 'none'}.")
+        if not 1 <= self.tune_epochs <= INT32_MAX:
+            raise ValueError(f"compare: --tune-epochs must be from 1 to {INT32_MAX:,}, got {self.tune_epochs}.")
         if not self.training.validation and len(self.learning_rates) > 1 and any(map(methods.is_qat, names)):
             raise ValueError("compare: with --validation 0 name one of --learning-rates: nothing is left to choose by.")
         return names

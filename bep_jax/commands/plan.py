@@ -10,6 +10,7 @@ from bep_jax.commands.flags import Data, Network, RuleFlags, Training
 from bep_jax.data import datasets, images
 from bep_jax.data.datasets import Dataset
 from bep_jax.data.encode import Thermometer, first_encoder
+from bep_jax.kernels.checks import INT32_MAX
 from bep_jax.learning.laws import divisors, initial_scale
 from bep_jax.learning.rule import Rule, thresholds
 from bep_jax.network.model import Model, check_scale, conv, mlp, rnn
@@ -190,13 +191,22 @@ def kinds(data: Data, network: Network, training: Training) -> tuple[Kind, ...]:
     return ("mlp", "conv") if training.shift or training.mirror else ("mlp", "rocket", "conv", "rnn")
 
 
+# The least and the most that a flag of whole numbers may be.
+_RANGES = {
+    **dict.fromkeys(("window", "input_bits", "state_width", "output_width", "horizon", "patterns"), (1, INT32_MAX)),
+    **dict.fromkeys(("epochs", "batch_size", "stop_after"), (1, INT32_MAX)),
+    **dict.fromkeys(("expand", "fold", "patience", "seed", "shift"), (0, INT32_MAX)),
+    **{"folds": (2, INT32_MAX), "hidden_bits": (8, 16)},
+}
+
+
 def make_plan(data: Data, network: Network, flags: RuleFlags, training: Training, kind: Kind | None = None) -> Plan:
     """What the flags come to, before any data are read; of several kinds of network the first, or ``kind``.
 
     Raises:
       ValueError: flags that contradict each other or are out of range; the message names them.
     """
-    _check_numbers(training)
+    _check_numbers(data, network, flags, training)
     kind = kinds(data, network, training)[0] if kind is None else kind
     if (training.shift or training.mirror) and kind in ("rocket", "rnn"):
         raise ValueError(f"train: --shift and --mirror are for networks that read all pixels or steps, not for {kind}.")
@@ -243,25 +253,21 @@ def make_plan(data: Data, network: Network, flags: RuleFlags, training: Training
     )
 
 
-def _check_numbers(training: Training) -> None:
-    for name, least in (
-        ("epochs", 1),
-        ("batch_size", 1),
-        ("patience", 0),
-        ("stop_after", 1),
-        ("seed", 0),
-    ):
-        value = getattr(training, name)
-        if value is not None and value < least:
-            raise ValueError(f"train: {_flag(name)} must be at least {least}, got {value}.")
+def _check_numbers(data: Data, network: Network, flags: RuleFlags, training: Training) -> None:
+    """By the names of flags, before anything is read or written; the library's errors name its own arguments."""
+    for name, (least, most) in _RANGES.items():
+        value = next(getattr(group, name) for group in (data, network, flags, training) if hasattr(group, name))
+        if value is not None and not least <= value <= most:
+            limit = f"at least {least}" if value < least else f"at most {most:,}"
+            raise ValueError(f"train: {_flag(name)} must be {limit}, got {value}.")
+    if data.test_fraction is not None and not 0 < data.test_fraction < 1:
+        raise ValueError(f"train: --test-fraction must be between 0 and 1, got {data.test_fraction}.")
     if isinstance(training.seeds, int) and training.seeds < 1:
         raise ValueError(f"train: --seeds must be at least 1, got {training.seeds}.")
     if not 0 <= training.validation < 1:
         raise ValueError(f"train: --validation must be a fraction in [0, 1), got {training.validation}.")
     if training.stop_after is not None and not training.validation:
         raise ValueError("train: --stop-after wants validation samples; leave out --validation 0.")
-    if training.seed >= 2**31:
-        raise ValueError(f"train: --seed must be below 2**31, got {training.seed}.")
 
 
 def _filters(network: Network, kind: str) -> tuple[tuple[int, ...], ...] | None:
@@ -292,8 +298,8 @@ def _widths(network: Network, kind: str) -> tuple[int, ...]:
     else:
         state = _STATE_WIDTH if network.state_width is None else network.state_width
         widths = (state, state if network.output_width is None else network.output_width)
-    if not widths or min(widths) < 1:
-        raise ValueError(f"train: every layer needs a width of at least 1, got {widths}.")
+    if not widths or not 1 <= min(widths) <= max(widths) <= INT32_MAX:
+        raise ValueError(f"train: --widths must be from 1 to {INT32_MAX:,}, got {' '.join(map(str, widths))}.")
     return widths
 
 
