@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import importlib.util
 import io
+import math
 import os
 import re
 import sys
@@ -20,6 +21,7 @@ from bep_jax.commands.flags import RENAMED
 from bep_jax.commands.saved import Describe, Export, Predict
 from bep_jax.commands.train import Train
 from bep_jax.commands.tune import Tune
+from bep_jax.kernels.checks import INT32_MAX
 
 COMMANDS: dict[str, type] = {
     "train": Train,
@@ -65,6 +67,7 @@ def main(args: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             command = _read(args)
+            _check_numbers(command, args[0])
             command.run()
     except KeyboardInterrupt as interrupt:
         print("; ".join(["interrupted", *map(str, interrupt.args)]), file=sys.stderr)
@@ -97,6 +100,22 @@ def _read(args: Sequence[str]) -> Any:
         # Read again with the stored flags for defaults, so that a flag that is given is given, whatever its value.
         command = _parsed(args, {**COMMANDS, "train": command.recalled()})
     return command
+
+
+def _check_numbers(command: Any, who: str) -> None:
+    """Raises a ValueError for a number that no flag can mean, by the name of the flag; ranges are the commands' own."""
+    if not dataclasses.is_dataclass(command):
+        return
+    for field in dataclasses.fields(command):
+        value, flag = getattr(command, field.name), f"--{field.name.replace('_', '-')}"
+        _check_numbers(value, who)
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, float) and not math.isfinite(number):
+                raise ValueError(f"{who}: {flag} must be a finite number, got {number}.")
+            if isinstance(number, int) and number > INT32_MAX:
+                raise ValueError(f"{who}: {flag} must be at most {INT32_MAX:,}, got {number}.")
+            if who == "reproduce" and isinstance(number, int | float) and number < 0:
+                raise ValueError(f"{who}: {flag} must be at least 0, got {number}.")
 
 
 def _check_spellings(args: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from bep_jax.data import encode, features, images, series, table_files, tables
+from bep_jax.data import encode, features, files, images, series, table_files, tables
 from bep_jax.data.arrays import from_arrays, usual_encoder
 from bep_jax.data.columns import Columns
 from bep_jax.data.dataset import Dataset, EncoderOrFit, Options, Parts, Usual, Whole, check_seed, encoded, stacked
@@ -210,6 +210,7 @@ def _check_name(name: str) -> None:
         raise TypeError(f"load: name must be text, got {name!r}.")
     if name in NAMES or name.startswith(series.PREFIX) or _is_npz(name) or _is_table(name):
         return
+    files.check_unpacked(name, "load")
     near = difflib.get_close_matches(name.lower().replace("_", "-"), NAMES, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise ValueError(f"load: there is no data set {name!r}.{hint} The names are {', '.join(NAMES)}.")

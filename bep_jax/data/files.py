@@ -7,6 +7,8 @@ from pathlib import Path
 from bep_jax.kernels.checks import check_path
 
 INSTALL = 'pip install "bep_jax[data]"'
+_KINDS = (".csv", ".tsv", ".txt", ".npy", ".npz", ".ts")
+_COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip", ".7z")
 _BOMS = (
     (b"\xff\xfe\x00\x00", "utf-32"),
     (b"\x00\x00\xfe\xff", "utf-32"),
@@ -50,12 +52,20 @@ def find(name: str | os.PathLike, data_dir: str | os.PathLike | None) -> Path:
     return folder / name
 
 
+def check_unpacked(path: str | os.PathLike, who: str) -> None:
+    """Raises a ValueError for a table, array or series that is compressed: it does not say how large it will be."""
+    *_, inner, outer = ("", "", *(suffix.lower() for suffix in Path(path).suffixes))
+    if inner in _KINDS and outer in _COMPRESSED:
+        raise ValueError(f"{who}: {path} is compressed; unpack it first. Only idx files of images are read so.")
+
+
 def read(path: Path, who: str) -> bytes:
     """The content of a file or pipe.
 
     Raises:
       FileNotFoundError, IsADirectoryError, OSError: it cannot be read; the message begins with ``who`` and names it.
     """
+    check_unpacked(path, who)
     try:
         if stat.S_ISCHR(path.stat().st_mode) and not path.samefile(os.devnull):
             raise ValueError("it is a device, which may never end; write into a file or pipe first")

@@ -120,7 +120,7 @@ def replace_together(folder: Path, contents: Mapping[str, bytes | None]) -> None
 @contextlib.contextmanager
 def scratch(folder: Path) -> Iterator[Path]:
     """A hidden folder inside ``folder`` (made if need be) for what a download leaves behind; removed at the end."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     temporary = folder / f".download.{secrets.token_hex(4)}"
     with naming(folder):
         temporary.mkdir()
@@ -128,6 +128,18 @@ def scratch(folder: Path) -> Iterator[Path]:
         yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def make_folder(path: str | os.PathLike) -> None:
+    """Makes a folder, and those above it, where there is none.
+
+    Raises:
+      OSError: it cannot be made; a NotADirectoryError where a file has its name.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fspath(path)) from None
 
 
 @contextlib.contextmanager

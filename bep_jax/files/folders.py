@@ -72,7 +72,7 @@ def reserved(
     """
     first = first or {}
     if not resume:
-        Path(out).mkdir(parents=True, exist_ok=True)
+        atomic.make_folder(out)
     if name is None:
         made, lock = _make_next(Path(out), _part_of_a_path(usual), who, first)
     else:

@@ -48,7 +48,7 @@ def save(
 
 def write_json(path: str | os.PathLike, value: Mapping[str, Any]) -> None:
     """Writes a JSON file that a user named, complete or as it was before; makes its folder if need be."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    atomic.make_folder(Path(path).parent)
     atomic.write_output(path, json_bytes(value))
 
 

@@ -50,7 +50,7 @@ class Results:
 
     def __init__(self, path: str | os.PathLike):
         self.path = Path(path)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        atomic.make_folder(self.path.parent)
         self._records: dict[str, Record] = {}
         self._read = 0  # bytes that are in _records
         self.refresh()

@@ -76,6 +76,8 @@ class SeriesFlags(training.Network):
         if self.folds < 2:
             raise ValueError(f"reproduce: {who}: --folds must be at least 2, got {self.folds}.")
         training.check_fraction(who, tune_validation=self.tune_validation)
+        if not 0 <= self.validation < 1:
+            raise ValueError(f"reproduce: {who}: --validation must be a fraction in [0, 1), got {self.validation}.")
         self.check_network(self.state_width, [self.gate])
 
 

@@ -54,7 +54,7 @@ class Checkpoints:
             self._read = tensor_file.loads(_FORMAT, self._path.read_bytes(), self._path, "fit")
             self._check_config(self._read[1]["config"])
             self._epoch = self._read[1]["epoch"]
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        atomic.make_folder(self._path.parent)
         for left_over in self._path.parent.glob(f".{FILE}.*"):  # of a process that was killed while it wrote
             left_over.unlink()
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bep_jax.files.atomic import naming, write_atomic
+from bep_jax.files.atomic import make_folder, naming, write_atomic
 
 FILE = "tune.jsonl"
 # The numbers of a line.
@@ -47,7 +47,7 @@ class Log:
         self.lines: list[dict[str, Any]] = []
         if self._path is None:
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self._path.parent)
         config = json.loads(json.dumps(config))
         if self._path.exists():
             # The last line is cut short where the process was killed while it wrote.

@@ -129,6 +129,7 @@ def test_a_mistake_of_export_is_one_line_and_writes_nothing(args, message, ensem
         ({"--out": "none/y.txt"}, "--out wants a file in a folder that exists"),
         ({"--out": "net"}, "--out would replace net, which is read"),
         ({"--out": "./x.npy"}, "--out would replace x.npy, which is read"),
+        ({"--input": "x.csv.gz"}, "predict: x.csv.gz is compressed; unpack it first"),
         ({"--input": "book.xlsx"}, "book.xlsx is of no format that is read"),
         ({"--input": "x.parquet"}, "x.parquet is of no format that is read"),
     ],

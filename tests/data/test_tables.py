@@ -206,12 +206,16 @@ def test_columns_of_text_with_too_many_values_are_left_out_and_said(tmp_path):
         ("t.csv", {"label": "l", "test_fraction": "0.2"}, TypeError, "test_fraction must be float or int"),
         ("t.csv", {"label": "l", "test": "t.csv", "test_fraction": 0.1}, ValueError, "not both"),
         ("t.csv", {"label": "l", "window": 3}, ValueError, "leave out window"),
+        ("t.csv.gz", {"label": "l"}, ValueError, "load: t.csv.gz is compressed; unpack it first"),
+        ("t.csv", {"label": "l", "test": "t.TSV.XZ"}, ValueError, "t.TSV.XZ is compressed; unpack it first"),
+        ("t.npz.zip", {}, ValueError, "t.npz.zip is compressed"),
         ("none.csv", {"label": "l"}, FileNotFoundError, "load: there is no file none.csv"),
         ("digits", {"label": "l"}, ValueError, "label belong to tables"),
     ],
 )
 def test_arguments_of_load(name, options, error, match, tmp_path):
     write(tmp_path, "a,l\n1,x\n2,y\n3,x\n")
+    (tmp_path / "t.TSV.XZ").touch()
     with pytest.raises(error, match=match):
         datasets.load(name, data_dir=tmp_path, **options)
 

@@ -241,3 +241,13 @@ def test_several_files_without_links(tmp_path, monkeypatch):
     assert seen(tmp_path) == {name: content for name, content in NEW.items() if content is not None}
     assert names(tmp_path) == ["a.json", "b.csv", "made.bin"]
     assert stat.S_IMODE(os.stat(tmp_path / "a.json").st_mode) == 0o604
+
+
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file", tmp_path / "file" / "x"):
+        with pytest.raises(NotADirectoryError) as caught:
+            atomic.make_folder(place)
+        assert caught.value.filename == str(place)
+    atomic.make_folder(tmp_path / "a" / "b")
+    atomic.make_folder(tmp_path / "a" / "b")

@@ -45,7 +45,7 @@ def test_usual_names(tmp_path):
     with odd as place:
         assert place.folder.name.startswith("há-x-ü") and len(os.fsencode(place.folder.name)) < 130
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(FileExistsError), reserved(tmp_path / "file", None):
+    with pytest.raises(NotADirectoryError), reserved(tmp_path / "file", None):
         pass
 
 
