@@ -33,12 +33,16 @@ def formats() -> list[Format]:
     train = ["train", *flags, "--epochs", "2", "--seeds", "1", "--out", out, "--name", "r", "--no-progress"]
     tune = ["tune", *flags, "--epochs", "1", "--minutes", "0.001", "--out", f"{out}/t", "--no-progress"]
 
+    table = ["reproduce", "table3", "--problems", "W", "--data-dir", files.folder, "--windows", "4", "--bits", "2"]
+    table += ["--folds", "2", "--runs", "1", "--epochs", "1", "--batches", "2", "--state-width", "9", "--output-width"]
+    table += ["15", "--group-size", "3", "--out", f"{out}/b"]
+
     @functools.cache
     def made(name: str) -> str:
         """A file of a run, or of a search, which is made when it is first asked for."""
         if not Path(out, name).exists():
             with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-                assert cli.main(train if name.startswith("r/") else tune) == 0
+                assert cli.main({"r": train, "t": tune, "b": table}[name[0]]) == 0
         return f"{out}/{name}"
 
     def predicted(model: str) -> Callable[[str], Any]:
@@ -55,6 +59,12 @@ def formats() -> list[Format]:
         Format("npy", lambda: files.npy, predicted(files.model)),
         Format("ts", lambda: files.series, lambda path: bep.datasets.load("ucr/W", data_dir=files.folder)),
         Format("ts to predict", lambda: files.series, predicted(files.series_model)),
+        Format("idx.gz", lambda: files.zipped_images, predicted(files.image_model)),
+        Format(
+            "state of a device",
+            lambda: files.state,
+            lambda path: bep.load_c_state(bep.load(files.model).model, Path(path).read_bytes()),
+        ),
         Format("idx", lambda: files.images, predicted(files.image_model)),
     ]
     resume = ["train", "--out", out, "--name", "r", "--resume", "--no-progress"]
@@ -62,6 +72,7 @@ def formats() -> list[Format]:
         path = functools.partial(made, f"r/{name}")
         found.append(Format(f"run's {name}", path, lambda path: command(resume)))
     found.append(Format("search's tune.jsonl", lambda: made("t/tune.jsonl"), lambda path: command(tune)))
+    found.append(Format("table's results.jsonl", lambda: made("b/results.jsonl"), lambda path: command(table)))
     return found
 
 

@@ -1,15 +1,18 @@
 """Good files of every format."""
 
 import atexit
+import gzip
 import os
 import shutil
 import tempfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 from drawn import draw
 
 import bep_jax as bep
+from bep_jax.export.on_device.state import Fixed, network_crc
 
 
 class Files:
@@ -36,11 +39,15 @@ class Files:
         pixels = random_.integers(0, 256, (12, 2, 2), dtype=np.uint8)
         self.images = f"{self.folder}/f.idx"
         Path(self.images).write_bytes(np.array([0x803, 12, 2, 2], ">u4").tobytes() + pixels.tobytes())
+        self.zipped_images = f"{self.folder}/f.idx.gz"
+        Path(self.zipped_images).write_bytes(gzip.compress(Path(self.images).read_bytes()))
         columns = bep.datasets.load(self.table, label="y")
         self.model = f"{self.folder}/f.safetensors"
         model = bep.mlp(num_inputs=columns.num_inputs, widths=(15,), num_classes=3)
         params = draw(model)
         bep.save(self.model, model, params, columns.encoder, columns.classes, hidden=True, columns=columns.columns)
+        self.state = f"{self.folder}/state.bin"
+        Path(self.state).write_bytes(_state(model, params))
         self.series_model = f"{self.folder}/s.safetensors"
         rnn = bep.rnn(num_inputs=2, state_width=9, output_width=5, num_classes=3)
         encoder = bep.encode.fit_thermometer(random_.normal(size=(9, 1)), 2)
@@ -49,3 +56,18 @@ class Files:
         conv = bep.conv(image_shape=(2, 2), filters=((5, 2, 1, 1),), widths=(9,), num_classes=3)
         encoder = bep.encode.fit_median(pixels.reshape(12, 4))
         bep.save(self.image_model, conv, draw(conv), encoder, ("a", "b", "c"))
+
+
+def _state(model: bep.Model, params: bep.Params) -> bytes:
+    """What ``bep_save`` of an exported network writes."""
+    limits = bep.thresholds(model, bep.Rule())
+    fixed = Fixed(np.asarray(limits.base), int(limits.saturation), np.asarray(params.classifier))
+    words = [[1, 2], limits.draw, limits.group_size, [0, 0, fixed.saturation], limits.base, fixed.classifier]
+    content = b"".join(
+        [
+            b"BEP\x01" + network_crc(model, fixed).to_bytes(4, "little"),
+            *(np.asarray(h).astype("<i2").tobytes() for h in params.hidden),
+            *(np.asarray(one).astype("<u4").tobytes() for one in words),
+        ]
+    )
+    return content + zlib.crc32(content).to_bytes(4, "little")
