@@ -251,6 +251,7 @@ def _learning(model, params, rule, batch_size, opt_state, window, stages: Stages
         )
     if opt_state is None:
         opt_state = optimizer(limits, jax.random.key(0, impl="threefry2x32")).init(params.hidden)
+    check_type(opt_state, OptimizerState, "opt_state", "to_c")
     check_state("to_c: opt_state", opt_state, values=True)
     if opt_state.draw.shape != (len(model.matrix_shapes),):
         raise TypeError("to_c: opt_state must be an OptimizerState of one network of this model.")

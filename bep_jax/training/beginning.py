@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bep_jax.kernels import bits
+from bep_jax.kernels.checks import check_type
 from bep_jax.learning.optimizer import OptimizerState, check_state
 from bep_jax.network.model import Model, Params, check_params
 from bep_jax.training.checkpoint import describe, fingerprint
@@ -84,6 +85,7 @@ def beginning(
         raise ValueError("fit: scale is for weights drawn anew or for signs; params have hidden weights of their own.")
     if opt_state is not None:
         matrices = len(model.matrix_shapes)
+        check_type(opt_state, OptimizerState, "opt_state", "fit")
         check_state("fit: opt_state", opt_state, values=True)
         if opt_state.draw.shape not in ((matrices,), (*lead, matrices)):
             raise TypeError("fit: opt_state must be an OptimizerState of this model, of one seed or one for each.")
