@@ -86,7 +86,7 @@ def test_sizes():
         (3, 68, 1): 4032,
         (40, 4, 60): 4032,
     }
-    assert found[8, 34, 3].groups.tolist() == [[d, c] for d in (1, 2) for c in range(3)]
+    assert found[8, 34, 3].groups.tolist() == [[d, c] for d in (1, 2, 4) for c in range(3)]
     assert len(set(found[40, 4, 60].groups[:, 1].tolist())) == 48
 
 

@@ -86,3 +86,39 @@ def test_recurrent_networks_read_the_same_bits():
     steps = bep.bits.unpack(classifier._read("recurrent", classifier.encoder_, x), num_bits=10)
     assert steps.shape == (20, 20, 10)
     np.testing.assert_array_equal(np.reshape(steps, (20, -1)), bep.bits.unpack(words, num_bits=200))
+
+
+def events(size, seed=0):
+    """One channel of unequal length; classes are one, two or three bursts, anywhere."""
+    rng = np.random.default_rng(seed)
+    y, x = np.arange(size) % 3, []
+    for label in y:
+        series = rng.normal(0, 0.1, rng.integers(30, 41))
+        for slot in rng.choice(6, label + 1, replace=False):
+            series[5 * slot : 5 * slot + 3] += 2
+        x.append(series[None])
+    return x, y
+
+
+def test_counts_of_kernels():
+    """Where nothing stands in time, in every way of learning; longer and shorter series; equal from equal seeds."""
+    (x, y), (test_x, test_y) = events(120), events(60, seed=1)
+    classifier = small(network="auto").fit(x, y)
+    assert classifier.network_ == "rocket" and isinstance(classifier.encoder_, bep.encode.Rocket)
+    accuracies = classifier.validation_accuracy_
+    assert accuracies["rocket"] == max(accuracies.values()) > accuracies["dense"] + 0.2
+    assert classifier.score(test_x, test_y) > 0.85
+    again = pickle.loads(pickle.dumps(classifier))
+    scores = classifier.decision_function(test_x)
+    np.testing.assert_array_equal(again.decision_function(test_x), scores)
+    alone = [small(network="rocket").fit(x, y).decision_function(test_x) for _ in range(2)]
+    np.testing.assert_array_equal(alone[0], alone[1])
+    others = [np.pad(one, ((0, 0), (40, 0))) for one in test_x], [one[:, -12:] for one in test_x]
+    assert np.mean(classifier.predict(others[0]) == test_y) > 0.6, "the last steps count"
+    assert classifier.predict(others[1]).shape == (60,)
+    again.set_params(warm_start=True).fit(x, y)
+    assert int(again.networks_.state.epoch[0]) == 20 and again.network_ == "rocket"
+    stream = small(network="rocket", bits=2)
+    for _ in range(2):
+        stream.partial_fit(x, y, classes=[0, 1, 2])
+    assert stream.encoder_.num_bits == 2 * stream.encoder_.biases.size
