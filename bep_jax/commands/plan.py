@@ -13,11 +13,12 @@ from bep_jax.data.encode import Thermometer, first_encoder
 from bep_jax.kernels.checks import INT32_MAX
 from bep_jax.learning.laws import divisors, initial_scale
 from bep_jax.learning.rule import Rule, thresholds
+from bep_jax.network.layers.recurrent import Recurrent
 from bep_jax.network.model import Model, check_scale, conv, mlp, rnn
 from bep_jax.training.samples import cut_batch
 
 Kind = Literal["mlp", "rocket", "conv", "rnn"]
-_SERIES = "ucr/"
+_SERIES, DRAWN = "ucr/", "random-prototypes"
 _ROWS = {"mnist": 28, "fashion-mnist": 28, "digits": 8}  # of an image: one a time step unless --window says otherwise
 _RECURRENT = ("horizon", "patterns", "gated_update")  # flags that `rnn` takes by the same names
 _OF_RNN = ("state_width", "output_width", *_RECURRENT)
@@ -219,10 +220,15 @@ def make_plan(data: Data, network: Network, flags: RuleFlags, training: Training
     widths = _widths(network, kind)
     filters = _filters(network, kind)
     expand = data.expand if data.expand is not None else (widths[0] if series and kind == "rnn" else 0)
+    group_size: int | tuple[int, ...] | None = None
+    if flags.group_size is not None:
+        group_size = _group_size(flags.group_size, widths, kind, filters)
+    elif data.dataset == DRAWN:  # nearly all noise: more groups, as in a recurrent cell
+        group_size = tuple(_divisor_near(width, math.sqrt(width) / Recurrent.usual_groups) for width in widths)
     rule = Rule(
         margin=0.5 if flags.margin is None else flags.margin,
         gate=flags.gate,
-        group_size=None if flags.group_size is None else _group_size(flags.group_size, widths, kind, filters),
+        group_size=group_size,
         reinforcement=flags.reinforcement,
         bits=16 if flags.hidden_bits is None else flags.hidden_bits,
         band=flags.band,
@@ -246,7 +252,7 @@ def make_plan(data: Data, network: Network, flags: RuleFlags, training: Training
     }
     if rows is not None and kind not in ("rnn", "rocket") and data.input_bits is None:
         options["encoder"] = images.fit_grey
-    data_seed = draws if data.dataset == "random-prototypes" else training.seed
+    data_seed = draws if data.dataset == DRAWN else training.seed
     recurrent = {name: getattr(network, name) for name in _RECURRENT}
     return Plan(
         data.dataset, kind, widths, rule, training.scale, filters, recurrent, data_seed, options, training.batch_size
@@ -301,6 +307,10 @@ def _widths(network: Network, kind: str) -> tuple[int, ...]:
     if not widths or not 1 <= min(widths) <= max(widths) <= INT32_MAX:
         raise ValueError(f"train: --widths must be from 1 to {INT32_MAX:,}, got {' '.join(map(str, widths))}.")
     return widths
+
+
+def _divisor_near(width: int, wanted: float) -> int:
+    return min(divisors(width), key=lambda d: abs(math.log(d / wanted)))
 
 
 def _group_size(sizes: tuple[int, ...], widths: tuple[int, ...], kind: Kind, filters: Any) -> int | tuple[int, ...]:

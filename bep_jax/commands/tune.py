@@ -11,9 +11,9 @@ from typing import Annotated, Any
 from tyro.conf import arg
 
 from bep_jax.commands.flags import Data, Network, RuleFlags, Training
-from bep_jax.commands.plan import Kind, kinds, make_plan, say_notes
+from bep_jax.commands.plan import DRAWN, Kind, kinds, make_plan, say_notes
 from bep_jax.files import atomic, plots, runs
-from bep_jax.learning.rule import Rule
+from bep_jax.learning.rule import Rule, thresholds
 from bep_jax.training.search_log import FILE
 from bep_jax.training.tuning import AXES, Best, Shape, search
 
@@ -113,7 +113,7 @@ class Tune:
         data, network = self.data, self.network
         named = [f"--model {kind}"] if len(kinds(data, network, Training())) > 1 else []
         recurrent = kind == "rnn"
-        one_encoding = kind in ("rnn", "rocket") or data.dataset == "random-prototypes" or data.input_bits is not None
+        one_encoding = kind in ("rnn", "rocket") or data.dataset == DRAWN or data.input_bits is not None
         windows = _WINDOWS if recurrent and data.window is None else (data.window,)
         networks = self._recurrent() if recurrent else self._dense()
         for (new, model), bits, window in itertools.product(networks, (None,) if one_encoding else (None, 4), windows):
@@ -148,6 +148,8 @@ class Tune:
         flags += [f"--batch-size {best.fit_options['batch_size']}", f"--epochs {self.epochs}"]
         flags += ["--class-weight balanced"] if self.class_weight else []
         rule = dataclasses.asdict(best.rule)
+        if self.data.dataset == DRAWN and rule["group_size"] is None:  # train takes others there
+            rule["group_size"] = tuple(thresholds(best.model, best.rule).group_size.tolist())
         rule["group_size"] = rule["group_size"] and tuple(
             size
             for layer, size in zip(best.model.layers, rule["group_size"], strict=True)

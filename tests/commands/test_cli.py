@@ -56,7 +56,7 @@ def problem(tmp_path):
 def test_flags_have_the_defaults_of_the_library():
     fit = inspect.signature(bep.fit).parameters
     plan = plans.make_plan(flags.Data(), flags.Network(), flags.RuleFlags(), flags.Training())
-    assert plan.rule == bep.Rule()
+    assert plan.rule == bep.Rule(group_size=(15, 15))
     series = plans.make_plan(flags.Data(dataset="ucr/Any"), flags.Network(), flags.RuleFlags(), flags.Training())
     assert series.rule == bep.Rule()
     for name in ("epochs", "seeds", "validation", "patience", "scale", "keep", "stop_after", "class_weight"):
@@ -259,7 +259,7 @@ def test_tune_ends_with_a_command_that_trains(small, tmp_path, monkeypatch, caps
     assert cli.main(command) == 0
     used = json.loads((tmp_path / "runs" / "t" / "result.json").read_text())["config"]
     assert used["widths"] == [15] and used["class_weight"] == "balanced"
-    assert {name: used[name] for name in found["rule"]} == found["rule"]
+    assert {name: used[name] for name in found["rule"]} == {**found["rule"], "group_size": 15}
 
 
 def test_tune_searches_patterns_where_networks_are_recurrent():
