@@ -67,7 +67,7 @@ def main(args: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             command = _read(args)
-            _check_numbers(command, args[0])
+            _check_numbers(command, *args[:1])
             command.run()
     except KeyboardInterrupt as interrupt:
         print("; ".join(["interrupted", *map(str, interrupt.args)]), file=sys.stderr)
@@ -102,7 +102,7 @@ def _read(args: Sequence[str]) -> Any:
     return command
 
 
-def _check_numbers(command: Any, who: str) -> None:
+def _check_numbers(command: Any, who: str = "") -> None:
     """Raises a ValueError for a number that no flag can mean, by the name of the flag; ranges are the commands' own."""
     if not dataclasses.is_dataclass(command):
         return

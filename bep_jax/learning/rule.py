@@ -19,6 +19,7 @@ import numpy as np
 from jax import export
 
 from bep_jax.kernels.checks import check_real, check_type, shown
+from bep_jax.kernels.host import to_host
 from bep_jax.kernels.isolate import tracing
 from bep_jax.learning.laws import divisors, usual_gates, usual_group_size
 from bep_jax.network.model import Model
@@ -239,7 +240,8 @@ def check_limits(limits: Limits, who: str) -> None:
 
 def check_draws(state: Any, who: str) -> None:
     """Raises a ValueError, naming ``who``, for a saturation and base, of limits or a state, that no rule means."""
-    saturation, p = np.asarray(state.saturation), np.ascontiguousarray(state.base).view(np.float64)
+    saturation, base = to_host((state.saturation, state.base))  # which may be spread over processes
+    p = np.ascontiguousarray(base).view(np.float64)
     if not np.all(np.isin(saturation, _SATURATION)):
         raise ValueError(
             f"{who}: saturation must be among {', '.join(map(str, _SATURATION))}, got {saturation.tolist()}."
