@@ -10,6 +10,7 @@ from bep_jax.commands.flags import Data, Network, RuleFlags, Training
 from bep_jax.data import datasets, images
 from bep_jax.data.datasets import Dataset
 from bep_jax.data.encode import Thermometer, first_encoder
+from bep_jax.data.random_prototypes import NAME as DRAWN
 from bep_jax.kernels.checks import INT32_MAX
 from bep_jax.learning.laws import divisors, initial_scale
 from bep_jax.learning.rule import Rule, thresholds
@@ -18,7 +19,7 @@ from bep_jax.network.model import Model, check_scale, conv, mlp, rnn
 from bep_jax.training.samples import cut_batch
 
 Kind = Literal["mlp", "rocket", "conv", "rnn"]
-_SERIES, DRAWN = "ucr/", "random-prototypes"
+_SERIES = "ucr/"
 _ROWS = {"mnist": 28, "fashion-mnist": 28, "digits": 8}  # of an image: one a time step unless --window says otherwise
 _RECURRENT = ("horizon", "patterns", "gated_update")  # flags that `rnn` takes by the same names
 _OF_RNN = ("state_width", "output_width", *_RECURRENT)

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 from tyro.conf import arg
 
 from bep_jax.commands.flags import Data, Network, RuleFlags, Training
-from bep_jax.commands.plan import DRAWN, Kind, kinds, make_plan, say_notes
+from bep_jax.commands.plan import Kind, kinds, make_plan, say_notes
+from bep_jax.data.random_prototypes import NAME as DRAWN
 from bep_jax.files import atomic, plots, runs
 from bep_jax.learning.rule import Rule, thresholds
 from bep_jax.training.search_log import FILE

@@ -20,6 +20,7 @@ from bep_jax.data.columns import Columns
 from bep_jax.data.dataset import Dataset, EncoderOrFit, Options, Parts, Usual, Whole, check_seed, encoded, stacked
 from bep_jax.data.encode import Encoder
 from bep_jax.data.random_prototypes import RandomPrototypes
+from bep_jax.data.words import unpack_host
 from bep_jax.kernels.checks import check_count
 
 __all__ = ["NAMES", "Dataset", "from_arrays", "load"]
@@ -197,10 +198,11 @@ def _same(parts: Parts) -> Parts:
 
 def _unpacked(parts: Parts) -> Parts:
     """Bits as features: int8 ±1."""
+    num_bits = parts.num_bits
+    assert num_bits is not None
 
     def signs(words: np.ndarray) -> np.ndarray:
-        ones = np.unpackbits(words.astype("<u4").view(np.uint8), axis=-1, count=parts.num_bits, bitorder="little")
-        return ones.astype(np.int8) * np.int8(2) - np.int8(1)
+        return unpack_host(words, num_bits).astype(np.int8) * np.int8(2) - np.int8(1)
 
     return parts._replace(train_x=signs(parts.train_x), test_x=signs(parts.test_x), num_bits=None)
 

@@ -16,6 +16,7 @@ from bep_jax.data.dataset import Parts
 from bep_jax.kernels import bits
 from bep_jax.kernels.checks import check_count, check_real
 
+NAME = "random-prototypes"
 _BLOCK_ROWS = 1000
 _MOST_INPUTS = 100_000  # a block of rows takes 400 MB then
 _MOST_BITS = 1 << 33

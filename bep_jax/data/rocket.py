@@ -19,8 +19,7 @@ import numpy.typing as npt
 from jax import lax
 
 from bep_jax.data.thermometer import Thermometer, isnan
-from bep_jax.data.words import as_numbers
-from bep_jax.kernels import bits
+from bep_jax.data.words import as_numbers, in_blocks, unpack_host
 from bep_jax.kernels.checks import check_count, check_type
 
 TAPS, LEVELS = 9, 15  # taps of a kernel, thresholds between levels
@@ -97,20 +96,17 @@ class Rocket:
                 f"Rocket: fitted on {self.num_steps} steps of {self.levels.num_features} channels, wanted "
                 f"[..., {self.num_features}], got shape {x.shape}."
             )
-        rows = x.reshape(-1, self.num_features)
-        words = np.empty((rows.shape[0], bits.num_words(self.num_bits)), np.uint32)
-        for start in range(0, rows.shape[0], block := max(1, _BLOCK // self.num_steps)):
-            levels, first = levels_of(self.levels, rows[start : start + block], self.num_steps)
-            words[start : start + block] = self.counted(counts(levels, first, self.groups, self.biases))
-        return words.reshape(*x.shape[:-1], words.shape[1])
+        return in_blocks(self._encode, x, self.num_bits, block=max(1, _BLOCK // self.num_steps))
+
+    def _encode(self, rows: np.ndarray) -> np.ndarray:
+        levels, first = levels_of(self.levels, rows, self.num_steps)
+        return self.counted(counts(levels, first, self.groups, self.biases))
 
 
 def levels_of(thermometer: Thermometer, rows: np.ndarray, num_steps: int) -> tuple[np.ndarray, np.ndarray]:
     """Series ``[n, T F]`` as levels int8 ``[n, T, F]``, and the first step of each, int32 ``[n]``."""
     series = rows.reshape(len(rows), num_steps, -1)
-    words = thermometer(series)
-    octets = np.ascontiguousarray(words, "<u4").view(np.uint8)
-    above = np.unpackbits(octets, axis=-1, count=thermometer.num_bits, bitorder="little")
+    above = unpack_host(thermometer(series), thermometer.num_bits)
     levels = above.reshape(*series.shape, LEVELS).sum(axis=-1, dtype=np.int8)
     missing = np.broadcast_to(isnan(series), series.shape)
     first = np.where(missing.all(axis=(1, 2)), 0, (~missing.all(axis=2)).argmax(axis=1)).astype(np.int32)

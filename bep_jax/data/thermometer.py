@@ -10,8 +10,7 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from bep_jax.data.words import as_numbers, on_host, pack_host
-from bep_jax.kernels import bits
+from bep_jax.data.words import as_numbers, in_blocks, on_host, pack_host
 
 _BLOCK_BITS = 1 << 24  # encoded at a time, so that the bits of a big data set never exist unpacked together
 
@@ -93,18 +92,16 @@ class Thermometer:
                 f"Thermometer: fitted on {self.num_features} features, wanted [..., {self.num_features}], "
                 f"got shape {x.shape}."
             )
-        rows = x.reshape(-1, self.num_features)
-        words = np.empty((rows.shape[0], bits.num_words(self.num_bits)), np.uint32)
         used = None if self.counts is None else self.used.reshape(-1)
-        block = max(1, _BLOCK_BITS // self.thresholds.size)
-        for start in range(0, rows.shape[0], block):
-            values = rows[start : start + block]
+
+        def encode(values: np.ndarray) -> np.ndarray:
             if np.issubdtype(self.thresholds.dtype, np.floating):
                 with np.errstate(over="ignore"):  # to infinity, which is above as well
                     values = values.astype(self.thresholds.dtype, copy=False)
             above = (values[:, :, None] > self.thresholds).reshape(values.shape[0], -1)
-            words[start : start + block] = pack_host(above if used is None else above[:, used])
-        return words.reshape(*x.shape[:-1], words.shape[1])
+            return pack_host(above if used is None else above[:, used])
+
+        return in_blocks(encode, x, self.num_bits, block=max(1, _BLOCK_BITS // self.thresholds.size))
 
     def filled(self, num_bits: int) -> "Thermometer":
         """The same bits, and after them bits that are always 0, ``num_bits`` together."""

@@ -3,6 +3,8 @@
 Axis letters: K bits, W = ceil(K / 32) words.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +20,21 @@ def pack_host(a: np.ndarray) -> np.ndarray:
     words = np.zeros((*a.shape[:-1], 4 * bits.num_words(a.shape[-1])), np.uint8)
     words[..., : octets.shape[-1]] = octets
     return words.view("<u4").astype(np.uint32, copy=False)
+
+
+def unpack_host(words: np.ndarray, num_bits: int) -> np.ndarray:
+    """Bool ``[..., K]``, the bits of uint32 words ``[..., W]``: `pack_host` undone."""
+    octets = np.ascontiguousarray(words, "<u4").view(np.uint8)
+    return np.unpackbits(octets, axis=-1, count=num_bits, bitorder="little").astype(bool)
+
+
+def in_blocks(encode: Callable[[np.ndarray], np.ndarray], x: np.ndarray, num_bits: int, block: int) -> np.ndarray:
+    """Words uint32 ``[..., W]`` of features ``[..., F]``, which ``encode`` gets as ``[n, F]``, some rows a time."""
+    rows = x.reshape(-1, x.shape[-1])
+    words = np.empty((rows.shape[0], bits.num_words(num_bits)), np.uint32)
+    for start in range(0, rows.shape[0], block):
+        words[start : start + block] = encode(rows[start : start + block])
+    return words.reshape(*x.shape[:-1], words.shape[1])
 
 
 def on_host(x: npt.ArrayLike, who: str) -> np.ndarray:

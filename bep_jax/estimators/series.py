@@ -15,6 +15,7 @@ from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from bep_jax.data import encode
+from bep_jax.data.words import unpack_host
 from bep_jax.estimators import networks
 from bep_jax.estimators.bits import fit_places
 from bep_jax.estimators.networks import Networks, Settings, random_of
@@ -238,8 +239,7 @@ class BEPTimeSeriesClassifier(BaseClassifier):
         words = encoder(steps.reshape(len(steps), -1))
         if kind != "recurrent":
             return words
-        octets = np.ascontiguousarray(words, "<u4").view(np.uint8)
-        bits = np.unpackbits(octets, axis=1, count=encoder.num_bits, bitorder="little").astype(bool)
+        bits = unpack_host(words, encoder.num_bits)
         return encode.pack_host(bits.reshape(*steps.shape[:2], -1))
 
     def _split(self, words, labels, fraction, random) -> Split:

@@ -14,6 +14,7 @@ import numpy as np
 
 from bep_jax.data import encode
 from bep_jax.data.encode import Composition, Encoder, Expansion, Rocket, Thermometer, first_encoder
+from bep_jax.data.words import unpack_host
 from bep_jax.network.model import Model
 
 _THRESHOLD_BYTES = 8  # of the widest number that a safetensors file can hold
@@ -82,12 +83,6 @@ def from_octets(octets: np.ndarray, lead: tuple[int, ...], shape: tuple[int, int
     return np.unpackbits(octets, axis=-1, count=size, bitorder="little").reshape(lead + shape).astype(bool)
 
 
-def bits_of(words: np.ndarray, num_bits: int) -> np.ndarray:
-    """uint32 ``[..., W]`` to bool ``[..., K]``, in NumPy."""
-    octets = np.ascontiguousarray(words, "<u4").view(np.uint8)
-    return np.unpackbits(octets, axis=-1, count=num_bits, bitorder="little").astype(bool)
-
-
 def _check(model: Model, encoder: Encoder) -> Encoder:
     num_bits = getattr(encoder, "num_bits", None)
     if num_bits is not None and num_bits != model.num_inputs:
@@ -100,7 +95,7 @@ def _describe(encoder: Encoder, tensors: dict[str, np.ndarray]) -> dict[str, Any
     if type(encoder) is Composition:
         return {"type": "composition", "encoders": [_describe(one, tensors) for one in encoder.encoders]}
     if type(encoder) is Expansion:
-        tensors[name] = to_octets(bits_of(encoder.matrix, encoder.num_inputs), ())
+        tensors[name] = to_octets(unpack_host(encoder.matrix, encoder.num_inputs), ())
         return {"type": "expansion", "tensor": name, "num_inputs": encoder.num_inputs, "width": encoder.num_bits}
     if type(encoder) is Rocket:
         about = {name: _describe(getattr(encoder, name), tensors) for name in ("levels", "counted")}

@@ -22,8 +22,9 @@ import numpy as np
 from bep_jax.data import encode, files
 from bep_jax.data.columns import Column, Columns
 from bep_jax.data.encode import Encoder
+from bep_jax.data.words import unpack_host
 from bep_jax.export import encoder_file
-from bep_jax.export.encoder_file import bits_of, count, from_octets, num_features, to_octets
+from bep_jax.export.encoder_file import count, from_octets, num_features, to_octets
 from bep_jax.files import atomic, tensor_file
 from bep_jax.files.tensor_file import Format
 from bep_jax.kernels import bits
@@ -159,7 +160,7 @@ def to_bytes(saved: Saved, hidden: bool = False) -> bytes:
     tensors: dict[str, np.ndarray] = {}
     for i, h in enumerate(map(np.asarray, params.hidden)):
         tensors[f"hidden.{i}"] = h if hidden else to_octets(h >= 0, lead)
-    tensors["classifier"] = to_octets(bits_of(np.asarray(params.classifier), model.num_outputs), lead)
+    tensors["classifier"] = to_octets(unpack_host(np.asarray(params.classifier), model.num_outputs), lead)
     about = {
         "layers": [_describe_layer(layer) for layer in model.layers],
         "num_classes": model.num_classes,

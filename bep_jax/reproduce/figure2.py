@@ -16,11 +16,12 @@ from tyro.conf import arg
 from bep_jax.baselines import methods
 from bep_jax.baselines.local_rule import usual_group_size
 from bep_jax.data.datasets import Dataset, load
+from bep_jax.data.random_prototypes import NAME as DRAWN
 from bep_jax.files import runs
 from bep_jax.learning.rule import Rule
 from bep_jax.network.model import mlp
 from bep_jax.reproduce import paper, report, training
-from bep_jax.reproduce.flags import DRAWN, Perceptrons
+from bep_jax.reproduce.flags import Perceptrons
 from bep_jax.reproduce.results import Record, Results, complete
 from bep_jax.training.loop import Result
 

@@ -6,7 +6,8 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-DRAWN = "random-prototypes"
+from bep_jax.data.random_prototypes import NAME as DRAWN
+
 DataDir = Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: $BEP_JAX_DATA or the cache)")]
 
 

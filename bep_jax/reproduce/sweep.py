@@ -18,11 +18,12 @@ from tyro.conf import arg
 
 from bep_jax.baselines import methods
 from bep_jax.data.datasets import load
+from bep_jax.data.random_prototypes import NAME as DRAWN
 from bep_jax.files import runs
 from bep_jax.learning.rule import Rule, next_group_size
 from bep_jax.network.model import mlp
 from bep_jax.reproduce import report, training
-from bep_jax.reproduce.flags import DRAWN, Perceptrons
+from bep_jax.reproduce.flags import Perceptrons
 from bep_jax.reproduce.results import Record, Results, complete
 
 _RULE = ("margin", "gate", "group_size", "reinforcement", "bits")
