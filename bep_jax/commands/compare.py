@@ -168,7 +168,7 @@ class Compare:
             key=jax.random.key(training.seed),
             validation=training.validation,
             patience=training.patience or None,
-            scale=training.scale,
+            scale=plan.scale,
             keep=training.keep,
             stop_after=training.stop_after,
             class_weight=training.class_weight,

@@ -144,10 +144,13 @@ class Training:
     patience: Annotated[int | None, arg(metavar="EPOCHS", help_behavior_hint="(default: never)")] = None
     """Groups grow after so many epochs without a better validation accuracy, in the paper 10; 0 for never."""
     scale: Annotated[
-        float | None,
-        arg(metavar="SIGMA", help_behavior_hint="(default: 0.64 times batch size and, rnn, time steps; at least 64)"),
+        tuple[float, ...] | None,
+        arg(
+            metavar="SIGMA [SIGMA ...]",
+            help_behavior_hint="(default: at least 64, grows with batch size, tied positions and inputs)",
+        ),
     ] = None
-    """Standard deviation of the initial hidden weights."""
+    """Standard deviation of the initial hidden weights, one for all layers or one a layer."""
     keep: Literal["last", "best"] = "last"
     """Which epoch is tested and saved: the last, or the one with the best validation accuracy."""
     stop_after: Annotated[int | None, arg(metavar="EPOCHS", help_behavior_hint="(default: never)")] = None

@@ -36,7 +36,7 @@ class Plan:
     kind: Kind
     widths: tuple[int, ...]
     rule: Rule
-    scale: float | None
+    scale: float | tuple[float, ...] | None
     filters: tuple[tuple[int, ...], ...] | None  # of convolutions; None for the usual
     recurrent_options: dict[str, Any]
     data_seed: int | tuple[int, ...]
@@ -113,7 +113,7 @@ class Plan:
         limits = thresholds(model, self.rule)
         scale = self.scale
         if scale is None and self.start is None:
-            scale = initial_scale(model, batch_size, data.num_steps)  # type: ignore[assignment]
+            scale = initial_scale(model, batch_size, data.num_steps)
         encoder = first_encoder(data.encoder)
         return {
             "batch_size": batch_size,
@@ -139,6 +139,7 @@ class Plan:
             **self.recurrent_options,
             **{field.name: getattr(self.rule, field.name) for field in dataclasses.fields(self.rule)},
             **dataclasses.asdict(training),
+            "scale": self.scale,
         }
 
 
@@ -234,8 +235,13 @@ def make_plan(data: Data, network: Network, flags: RuleFlags, training: Training
         bits=16 if flags.hidden_bits is None else flags.hidden_bits,
         band=flags.band,
     )
-    if training.scale is not None and not (training.scale > 0 and math.isfinite(training.scale)):
-        raise ValueError(f"train: --scale must be positive and finite, got {training.scale}.")
+    scale: float | tuple[float, ...] | None = training.scale
+    if training.scale is not None:
+        for value in training.scale:
+            if not (value > 0 and math.isfinite(value)):
+                raise ValueError(f"train: --scale must be positive and finite, got {value}.")
+        if len(training.scale) == 1:
+            (scale,) = training.scale
     # Spread, so that runs with different --seed do not share draws; with --seed 0 they are 0, 1, 2, ...
     draws = tuple((training.seed * 1_000_003 + s) % 2**31 for s in training.which_seeds)
     options: dict[str, Any] = {
@@ -255,9 +261,7 @@ def make_plan(data: Data, network: Network, flags: RuleFlags, training: Training
         options["encoder"] = images.fit_grey
     data_seed = draws if data.dataset == DRAWN else training.seed
     recurrent = {name: getattr(network, name) for name in _RECURRENT}
-    return Plan(
-        data.dataset, kind, widths, rule, training.scale, filters, recurrent, data_seed, options, training.batch_size
-    )
+    return Plan(data.dataset, kind, widths, rule, scale, filters, recurrent, data_seed, options, training.batch_size)
 
 
 def _check_numbers(data: Data, network: Network, flags: RuleFlags, training: Training) -> None:

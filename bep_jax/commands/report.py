@@ -149,8 +149,9 @@ def advice(
             f"{100 * last['trigger_rate'][lost].mean():.0f} %): try {', '.join(tries)}, or python -m bep_jax tune."
         )
     elif below:
+        given = " ".join(f"{scale:g}" for scale in dict.fromkeys(settings["scale"]))
         lines.append(
-            f"--scale {training.scale:g} is below what batches of {settings['batch_size']} ask for, "
+            f"--scale {given} is below what batches of {settings['batch_size']} ask for, "
             f"{', '.join(f'{usual:g}' for usual in dict.fromkeys(law))}: hidden layers may not learn; leave it out."
         )
     still = [i for i, share in enumerate(result.changed.mean(axis=0)) if share < _FEW]

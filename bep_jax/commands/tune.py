@@ -164,7 +164,8 @@ class Tune:
                 text = " ".join(map(str, value)) if isinstance(value, tuple) else f"{value:g}"
                 flags.append(f"--{name.replace('_', '-')} {text}")
         scale = best.fit_options["scale"]
-        flags += [] if scale is None else [f"--scale {scale:g}"]
+        if scale is not None:
+            flags.append(f"--scale {' '.join(f'{value:g}' for value in (scale if len(set(scale)) > 1 else scale[:1]))}")
         return " ".join(flags)
 
 

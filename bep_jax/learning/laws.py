@@ -16,7 +16,7 @@ from bep_jax.kernels.checks import check_count, check_type
 from bep_jax.network.layers.layer import Layer
 from bep_jax.network.model import Model
 
-_UPDATES = 0.64  # σ over samples times positions
+_UPDATES, _FAN_IN = 0.64, 784  # σ over samples times positions, up to so many inputs of the data
 _LEAST, _MOST = 64.0, 8192.0  # of σ; above, weights meet the ends of int16
 # Above convolutions, whose patches overlap: inputs that are alike add up to large steps in one direction.
 _LEAST_OF_PATCHES = 128.0
@@ -25,7 +25,8 @@ _LEAST_OF_PATCHES = 128.0
 def initial_scale(model: Model, batch_size: int, num_steps: int | None = None) -> tuple[float, ...]:
     """The scale σ that hidden weights start with, by layer: 0.64 B M, at least 64 and at most 8192.
 
-    In networks with convolutions at least 128.
+    In a first dense layer of K > 784 inputs √(K / 784) times as much: where many inputs are alike, as the levels of a
+    pixel are, a step moves sums further. In networks with convolutions at least 128.
 
     Args:
       model: a `Model`.
@@ -46,6 +47,8 @@ def initial_scale(model: Model, batch_size: int, num_steps: int | None = None) -
       >>> cell = rnn(num_inputs=28, state_width=35, output_width=15, num_classes=10)
       >>> initial_scale(cell, batch_size=100, num_steps=28)
       (1792.0, 64.0)
+      >>> initial_scale(mlp(num_inputs=3136, widths=(525, 525), num_classes=10), batch_size=200)
+      (256.0, 128.0)
     """
     check_type(model, Model, "model", "initial_scale")
     batch_size = check_count(batch_size, "batch_size", "initial_scale")
@@ -55,7 +58,14 @@ def initial_scale(model: Model, batch_size: int, num_steps: int | None = None) -
         raise ValueError("initial_scale: a recurrent model wants num_steps, the time steps of a sample.")
     tied = any(layer.num_outputs != layer.width for layer in model.layers)
     least = _LEAST_OF_PATCHES if tied else _LEAST
-    return tuple(min(max(_UPDATES * batch_size * layer.positions(num_steps), least), _MOST) for layer in model.layers)
+
+    first, *_ = model.layers
+    inputs = 1 if first.over_time else max(fan_in for _, fan_in in first.matrix_shapes)
+    roots = [math.sqrt(max(1.0, inputs / _FAN_IN)), *(1.0 for _ in model.layers[1:])]
+    return tuple(
+        min(max(_UPDATES * batch_size * layer.positions(num_steps) * root, least), _MOST)
+        for layer, root in zip(model.layers, roots, strict=True)
+    )
 
 
 def gate_factors(model: Model) -> tuple[float, ...]:

@@ -197,7 +197,7 @@ def search(
     )
 
 
-def settings(shape: Shape, candidate: Candidate, batch_size: int) -> tuple[Rule, float | None]:
+def settings(shape: Shape, candidate: Candidate, batch_size: int) -> tuple[Rule, tuple[float, ...] | None]:
     """The rule and the scale that a candidate means; None for what follows from shapes."""
     layers = shape.network.layers
     gate = group_size = scale = None
@@ -211,7 +211,7 @@ def settings(shape: Shape, candidate: Candidate, batch_size: int) -> tuple[Rule,
             for layer in layers
         )
     if candidate.scale != 1:
-        scale = min(8192.0, candidate.scale * _law(shape, batch_size)[0])
+        scale = tuple(min(8192.0, candidate.scale * law) for law in _law(shape, batch_size))
     rule = Rule(
         margin=candidate.margin,
         gate=gate,
@@ -241,11 +241,8 @@ class _Search:
             yield chunk
 
     def _axes(self, place: int) -> tuple[tuple[float, ...], ...]:
-        shape = self._shapes[place]
-        # One number for all layers, as the command line has it: not where positions ask for several.
-        one_scale = len(set(_law(shape, self._options["batch_size"]))) == 1
-        bands = any(layer.learns == "band" for layer in shape.network.layers)
-        return MARGINS, GATES, GROUPS, SCALES if one_scale else (1.0,), REINFORCEMENTS, BANDS if bands else (0.5,)
+        bands = any(layer.learns == "band" for layer in self._shapes[place].network.layers)
+        return MARGINS, GATES, GROUPS, SCALES, REINFORCEMENTS, BANDS if bands else (0.5,)
 
     def train(self, level: int, chunk: Sequence[Candidate], epochs: int) -> None:
         """Trains what the file does not hold; the last round twice, on validation samples of its own each time."""

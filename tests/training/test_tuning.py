@@ -61,5 +61,5 @@ def test_the_best_is_not_below_the_defaults_and_a_search_goes_on(shapes, tmp_pat
 def test_a_candidate_is_a_rule_that_fits(shapes):
     rule, scale = tuning.settings(shapes[0], tuning.Candidate(0, 0.25, 2.0, 4.0, 2.0, 1.0), 100)
     assert rule == bep.Rule(margin=0.25, gate=0.404, group_size=(3, 5), reinforcement=1.0)
-    assert scale == 128.0
+    assert scale == (128.0, 128.0)
     assert tuning.settings(shapes[0], tuning.Candidate(0, 0.5, 1.0, 1.0, 1.0, 0.5), 100) == (bep.Rule(), None)
