@@ -67,4 +67,4 @@ class Evaluate:
         of = f"mean ± std of {len(which)} networks, " if len(which) > 1 else ""
         print(f"accuracy           {report.spread(accuracy)}  ({of}{len(y):,} samples)")
         print(f"balanced accuracy  {100 * balanced:.2f} %  (mean of the classes' recalls)")
-        print("\n".join(report.recall_lines(confusion, names)), flush=True)
+        print("\n".join(report.recall_lines(confusion, names, len(which))), flush=True)

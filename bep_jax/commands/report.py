@@ -90,13 +90,14 @@ def recall(found: np.ndarray) -> list[float | None]:
     return [float(right / of) if of else None for right, of in zip(found.diagonal(), found.sum(axis=1), strict=True)]
 
 
-def recall_lines(found: np.ndarray | None, classes: Sequence[str]) -> list[str]:
+def recall_lines(found: np.ndarray | None, classes: Sequence[str], networks: int) -> list[str]:
     """A line a class: its recall, and what its samples were taken for; nothing where there are many classes."""
     if found is None or len(found) > _MOST_CLASSES:
         return []
     width = max(len(name) for name in classes)
     cell = max(len(f"{found.max():,}"), *(len(name) for name in classes))
-    lines = [f"{'class':<{width}}  recall    predicted as {' '.join(f'{name:>{cell}}' for name in classes)}"]
+    of = f"  (counts of {networks} networks)" if networks > 1 else ""
+    lines = [f"{'class':<{width}}  recall    predicted as {' '.join(f'{name:>{cell}}' for name in classes)}{of}"]
     for name, share, row in zip(classes, recall(found), found, strict=True):
         percent = "   none" if share is None else f"{100 * share:5.1f} %"
         lines.append(f"{name:<{width}}  {percent}                {' '.join(f'{count:>{cell},}' for count in row)}")

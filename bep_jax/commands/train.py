@@ -237,7 +237,10 @@ class Train:
         finally:  # also on a full disk; and written before printed, which a closed pipe ends
             lines = report.comparison(result, validated, training.keep, together, reported)
             advice = report.advice(plan, model, data, result, settings, training)
-            print("\n".join([*lines, *report.recall_lines(confusion, data.classes), *advice]), flush=True)
+            print(
+                "\n".join([*lines, *report.recall_lines(confusion, data.classes, len(result.seeds)), *advice]),
+                flush=True,
+            )
         print(f"wrote {folder}/" + (f" and {self.output.json}" if self.output.json else ""), flush=True)
         if result.interrupted:
             out = "" if self.output.out == TrainOutput.out else f" --out {shlex.quote(str(self.output.out))}"

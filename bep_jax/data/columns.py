@@ -77,8 +77,13 @@ class Columns:
         for name, values in self.features:
             if values is None:
                 parts.append(_numbers(table, name, found[name], who)[:, None])
-            else:
-                parts.append(_one_hot(found[name], values))
+                continue
+            parts.append(_one_hot(found[name], values))
+            if unseen := sorted({text for text in _texts(found[name]) if text is not None} - set(values)):
+                notes.append(
+                    f"{table.source}: the column {name} holds what training had not seen, as none of its values: "
+                    f"{_listed([repr(text) for text in unseen])}"
+                )
         return np.concatenate(parts, axis=1), tuple(notes)
 
 

@@ -237,7 +237,7 @@ def _check_table(name: str, given: dict[str, Any]) -> None:
         if not isinstance(value, kinds) or isinstance(value, bool):
             raise TypeError(f"load: {key} must be {' or '.join(kind.__name__ for kind in kinds)}, got {value!r}.")
     if "label" not in given:
-        raise ValueError(f"load: {name!r} is a table; name the column that holds the label by label.")
+        raise ValueError(f"load: {name!r} is a table; name the column that holds the label: label=, or --label COLUMN.")
     if "test" in given and "test_fraction" in given:
         raise ValueError("load: give test or test_fraction, not both.")
 

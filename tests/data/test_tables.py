@@ -153,7 +153,8 @@ def test_a_test_file_of_its_own(tmp_path):
     data = datasets.load(str(path), label="species", test=test, raw=True)
     assert data.classes == ("a", "b", "c") and data.test_y.tolist() == [1, 2] and len(data.train_y) == 40
     np.testing.assert_array_equal(data.test_x, [[7.5, 0, 0, 1], [np.nan, 1, 0, np.nan]])
-    assert data.notes[-1] == f"{test}: ignored the column extra"
+    unseen = f"{test}: the column colour holds what training had not seen, as none of its values: 'green'"
+    assert data.notes[-2:] == (f"{test}: ignored the column extra", unseen)
     for text, match in (
         ("species,flag,size\na,1,1\n", "lacks the column colour"),
         ("flag,size,colour\n1,1,red\n", "has no column 'species'; it has flag, size, colour"),
@@ -237,6 +238,7 @@ def test_frames(kind):
     assert data.notes == (
         "train_x: of columns of text every value is a feature: kind (2, such as 'u')",
         "test_x: ignored the column more",
+        "test_x: the column kind holds what training had not seen, as none of its values: 'w'",
     )
     with pytest.raises(ValueError, match="from_arrays: test_x lacks the column kind"):
         datasets.from_arrays(train, labels, frame(kind, {"x": [1.0], "n": [True]}), ["a"])
