@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,8 @@ class Results:
 
     def append(self, records: Sequence[Mapping[str, Any]]) -> None:
         """Writes runs that ended together: all of them, or after an error none."""
-        text = "".join(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in records)
+        signed = ({**record, "checksum": _checksum(record)} for record in records)
+        text = "".join(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in signed)
         content = text.encode()
         handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
         try:
@@ -103,6 +105,8 @@ class Results:
     def _add(self, line: bytes) -> None:
         try:
             record = json.loads(line)
+            if record.pop("checksum", None) not in (None, _checksum(record)):  # lines of earlier versions have none
+                raise ValueError("its checksum is that of another line")
             self._records.setdefault(_key(record), record)
         except (ValueError, AttributeError, TypeError, KeyError) as error:
             print(f"{self.path}: left out a damaged line, its run is done again ({error})", file=sys.stderr)
@@ -140,6 +144,11 @@ def complete(
         results.append([{**p, **n, **common} for p, n in zip(missing, numbers, strict=True)])
     found = [results.find(place, settings) for place in places]
     return [record for record in found if record is not None]
+
+
+def _checksum(record: Mapping[str, Any]) -> int:
+    """Of a line's content: a byte that changed may leave it JSON, with another accuracy or name."""
+    return zlib.crc32(json.dumps(record, sort_keys=True).encode())
 
 
 def _key(record: Mapping[str, Any]) -> str:

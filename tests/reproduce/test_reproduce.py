@@ -133,6 +133,15 @@ def test_a_damaged_line_in_the_middle_costs_only_itself(tmp_path, capsys):
     assert capsys.readouterr().err.count("damaged line") == 4
 
 
+@pytest.mark.parametrize("old, new", [("0.25", "0.75"), ("test_accuracy", "test_accuracx")])
+def test_a_byte_that_leaves_a_line_readable_is_noticed(tmp_path, capsys, old, new):
+    path = tmp_path / "results.jsonl"
+    Results(path).append([{**PLACE, "run": run, "test_accuracy": 0.25, "settings": {}} for run in range(2)])
+    path.write_text(path.read_text().replace(old, new, 1))
+    assert [r["run"] for r in Results(path)] == [1]
+    assert "left out a damaged line" in capsys.readouterr().err
+
+
 def test_a_failed_write_leaves_the_file_as_it_was(tmp_path, monkeypatch):
     path = tmp_path / "results.jsonl"
     results = Results(path)
