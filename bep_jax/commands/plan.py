@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -143,6 +144,11 @@ class Plan:
         }
 
 
+def of_layers(values: Sequence[float], between: str = ", ") -> str:
+    """One number where all layers have the same, else one a layer."""
+    return between.join(f"{value:g}" for value in (values if len(set(values)) > 1 else values[:1]))
+
+
 def settings_text(settings: dict[str, Any]) -> str:
     """One line of `Plan.settings`.
 
@@ -152,16 +158,12 @@ def settings_text(settings: dict[str, Any]) -> str:
       'batches of 100, scale 64, gate |z| <= 28, 22, groups of 75, margin 263, 1 bit a feature'
     """
 
-    def one(values) -> str:
-        values = values if len(set(values)) > 1 else values[:1]
-        return ", ".join(f"{value:g}" for value in values)
-
     bits, scale = settings["input_bits"], settings["scale"]
     feature = "" if bits is None else f", {bits} bit{'s' * (bits > 1)} a feature"
     return (
-        f"batches of {settings['batch_size']}, {'' if scale is None else f'scale {one(scale)}, '}"
-        f"gate |z| <= {one(settings['gate'])}, "
-        f"groups of {one(settings['group_size'])}, margin {settings['margin']}{feature}"
+        f"batches of {settings['batch_size']}, {'' if scale is None else f'scale {of_layers(scale)}, '}"
+        f"gate |z| <= {of_layers(settings['gate'])}, "
+        f"groups of {of_layers(settings['group_size'])}, margin {settings['margin']}{feature}"
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bep_jax.commands.flags import Training
-from bep_jax.commands.plan import Plan
+from bep_jax.commands.plan import Plan, of_layers
 from bep_jax.data.datasets import Dataset
 from bep_jax.export.model_file import Saved
 from bep_jax.export.predict import scores
@@ -150,9 +150,8 @@ def advice(
             f"{100 * last['trigger_rate'][lost].mean():.0f} %): try {', '.join(tries)}, or python -m bep_jax tune."
         )
     elif below:
-        given = " ".join(f"{scale:g}" for scale in dict.fromkeys(settings["scale"]))
         lines.append(
-            f"--scale {given} is below what batches of {settings['batch_size']} ask for, "
+            f"--scale {of_layers(settings['scale'], ' ')} is below what batches of {settings['batch_size']} ask for, "
             f"{', '.join(f'{usual:g}' for usual in dict.fromkeys(law))}: hidden layers may not learn; leave it out."
         )
     still = [i for i, share in enumerate(result.changed.mean(axis=0)) if share < _FEW]

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from tyro.conf import arg
 
 from bep_jax.commands.flags import Data, Network, RuleFlags, Training
-from bep_jax.commands.plan import Kind, kinds, make_plan, say_notes
+from bep_jax.commands.plan import Kind, kinds, make_plan, of_layers, say_notes
 from bep_jax.data.random_prototypes import NAME as DRAWN
 from bep_jax.files import atomic, plots, runs
 from bep_jax.learning.rule import Rule, thresholds
@@ -165,7 +165,7 @@ class Tune:
                 flags.append(f"--{name.replace('_', '-')} {text}")
         scale = best.fit_options["scale"]
         if scale is not None:
-            flags.append(f"--scale {' '.join(f'{value:g}' for value in (scale if len(set(scale)) > 1 else scale[:1]))}")
+            flags.append(f"--scale {of_layers(scale, ' ')}")
         return " ".join(flags)
 
 

@@ -78,8 +78,9 @@ class Columns:
             if values is None:
                 parts.append(_numbers(table, name, found[name], who)[:, None])
                 continue
-            parts.append(_one_hot(found[name], values))
-            if unseen := sorted({text for text in _texts(found[name]) if text is not None} - set(values)):
+            texts = _texts(found[name])
+            parts.append(_one_hot(texts, values))
+            if unseen := sorted({text for text in texts if text is not None} - set(values)):
                 notes.append(
                     f"{table.source}: the column {name} holds what training had not seen, as none of its values: "
                     f"{_listed([repr(text) for text in unseen])}"
@@ -173,11 +174,11 @@ def _numbers(table: Table, name: str, column: Sequence[Any], who: str) -> np.nda
     return found
 
 
-def _one_hot(column: Sequence[Any], values: tuple[str, ...]) -> np.ndarray:
+def _one_hot(texts: Sequence[str | None], values: tuple[str, ...]) -> np.ndarray:
     """float64 ``[n, V]``: 1 at the value, all NaN where it is missing; a value not seen in training is 0 everywhere."""
     place = {value: i for i, value in enumerate(values)}
-    made = np.zeros((len(column), len(values)))
-    for row, text in enumerate(_texts(column)):
+    made = np.zeros((len(texts), len(values)))
+    for row, text in enumerate(texts):
         if text is None:
             made[row] = np.nan
         elif text in place:
