@@ -102,6 +102,7 @@ def test_peers_train_what_is_missing_and_answer_every_question(benchmarks, tmp_p
     file = tmp_path / "peers" / "results.jsonl"
     (line,) = file.read_text().splitlines()
     record = json.loads(line)
+    del record["checksum"]  # of that line, not of the one made from it below
     assert record["test_accuracy"] > 0.8 and record["chosen"] in record["settings"]["candidates"]
     assert len(record["validation"]) == len(record["settings"]["candidates"]) == 2
     # A binary network, its C too, in this process and with next to no training.
