@@ -11,12 +11,11 @@ import json
 import os
 import sys
 import time
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bep_jax.files import atomic, runs
+from bep_jax.files import atomic, lines, runs
 
 try:
     import fcntl
@@ -81,9 +80,7 @@ class Results:
 
     def append(self, records: Sequence[Mapping[str, Any]]) -> None:
         """Writes runs that ended together: all of them, or after an error none."""
-        signed = ({**record, "checksum": _checksum(record)} for record in records)
-        text = "".join(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in signed)
-        content = text.encode()
+        content = b"".join(map(lines.signed, records))
         handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
         try:
             with atomic.naming(self.path), _locked(handle):
@@ -104,11 +101,9 @@ class Results:
 
     def _add(self, line: bytes) -> None:
         try:
-            record = json.loads(line)
-            if record.pop("checksum", None) not in (None, _checksum(record)):  # lines of earlier versions have none
-                raise ValueError("its checksum is that of another line")
+            record = lines.checked(line, unsigned=True)
             self._records.setdefault(_key(record), record)
-        except (ValueError, AttributeError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError) as error:
             print(f"{self.path}: left out a damaged line, its run is done again ({error})", file=sys.stderr)
 
 
@@ -144,11 +139,6 @@ def complete(
         results.append([{**p, **n, **common} for p, n in zip(missing, numbers, strict=True)])
     found = [results.find(place, settings) for place in places]
     return [record for record in found if record is not None]
-
-
-def _checksum(record: Mapping[str, Any]) -> int:
-    """Of a line's content: a byte that changed may leave it JSON, with another accuracy or name."""
-    return zlib.crc32(json.dumps(record, sort_keys=True).encode())
 
 
 def _key(record: Mapping[str, Any]) -> str:

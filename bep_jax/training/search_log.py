@@ -6,16 +6,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bep_jax.files.atomic import make_folder, naming, write_atomic
+from bep_jax.files.lines import checked, signed
 
 FILE = "tune.jsonl"
-# The numbers of a line.
-_FIELDS: dict[str, tuple[type, ...]] = {
-    "round": (int,),
-    "draw": (int,),
-    "epochs": (int,),
-    "score": (int, float),
-    "seconds": (int, float),
-}
 
 
 class Candidate(NamedTuple):
@@ -56,18 +49,15 @@ class Log:
             self.lines = self._read(whole, config)
             if whole == content:
                 return
-        write_atomic(self._path, b"".join(map(_written, (config, *self.lines))))
+        write_atomic(self._path, b"".join(map(signed, (config, *self.lines))))
 
     def _read(self, content: bytes, config: Any) -> list[dict[str, Any]]:
         try:
-            first, *lines = [json.loads(line) for line in content.splitlines()]
-        except (ValueError, RecursionError) as error:
+            first, *lines = [checked(line) for line in content.splitlines()]
+        except ValueError as error:
             raise ValueError(f"tune: {self._path} is damaged: {error}.") from error
         if first != config:
             raise ValueError(f"tune: {self._path} is of another search; choose another folder, or remove it.")
-        for number, line in enumerate(lines, 2):
-            if not _is_whole(line, len(config["shapes"])):
-                raise ValueError(f"tune: {self._path} is damaged: line {number} is none of a search.")
         return lines
 
     @property
@@ -88,21 +78,4 @@ class Log:
         self.lines.append({**line, "seconds": round(seconds, 3)})
         if self._path is not None:
             with naming(self._path), self._path.open("ab", buffering=0) as file:
-                file.write(_written(self.lines[-1]))
-
-
-def _written(line: Any) -> bytes:
-    return json.dumps(line).encode() + b"\n"
-
-
-def _is_whole(line: Any, num_shapes: int) -> bool:
-    if not isinstance(line, dict):
-        return False
-    fields = [(line.get(name), kinds) for name, kinds in _FIELDS.items()]
-    candidate = line.get("candidate")
-    if isinstance(candidate, list) and len(candidate) == len(Candidate._fields):
-        fields += [(candidate[0], (int,)), *((value, (int, float)) for value in candidate[1:])]
-    else:
-        return False
-    whole = all(isinstance(value, kinds) and not isinstance(value, bool) for value, kinds in fields)
-    return whole and 0 <= candidate[0] < num_shapes
+                file.write(signed(self.lines[-1]))
