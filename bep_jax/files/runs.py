@@ -97,15 +97,6 @@ def history_csv(seeds: Sequence[int], history: Mapping[str, np.ndarray]) -> str:
     return text.getvalue()
 
 
-def read_history(path: str | os.PathLike) -> tuple[list[int], dict[str, np.ndarray]]:
-    """The seeds, and the history ``[S, epochs]``, that `history_csv` wrote."""
-    with Path(path).open(newline="", encoding="utf-8") as file:
-        header, *rows = csv.reader(file)
-    seeds = list(dict.fromkeys(int(row[0]) for row in rows))
-    values = np.array([row[2:] for row in rows], np.float64).reshape(len(seeds), -1, len(header) - 2)
-    return seeds, {name: values[:, :, i] for i, name in enumerate(header[2:])}
-
-
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table that reads well as text, too.
 

@@ -27,11 +27,11 @@ def test_a_run_is_written_and_read_back(tmp_path):
     runs.save(folder, {"test_accuracy": np.array([0.5, 1 / 3])}, [0, 7], HISTORY, b"png")
     assert set(files(folder)) == {"result.json", "history.csv", "curves.png"}
     assert json.loads((folder / "result.json").read_text()) == {"test_accuracy": [0.5, 1 / 3]}
-    seeds, history = runs.read_history(folder / "history.csv")
-    assert seeds == [0, 7]
-    assert history.keys() == HISTORY.keys()
+    table = np.genfromtxt(folder / "history.csv", delimiter=",", names=True)
+    assert table.dtype.names == ("seed", "epoch", *HISTORY)
+    assert table["seed"].tolist() == 3 * [0] + 3 * [7] and table["epoch"].tolist() == 2 * [1, 2, 3]
     for name, values in HISTORY.items():
-        np.testing.assert_array_equal(history[name], values)
+        np.testing.assert_array_equal(table[name].reshape(2, 3), values)
 
 
 def test_overwriting_leaves_nothing_of_the_old_run(tmp_path):
