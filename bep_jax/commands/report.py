@@ -122,7 +122,9 @@ def comparison(
     kept = f"after {_epochs(epochs)}" if keep == "last" or validated is None else "the best epoch of each"
     rows.append(("test accuracy", spread(result.test_accuracy), f"{of}{kept}"))
     if together is not None:
-        rows.append(("all as one", f"{100 * together:.2f} %", f"the scores of the {count} networks summed"))
+        rows.append(("all as one", f"{100 * together:.2f} %", f"the scores of the {count} networks summed: --ensemble"))
+        alone = spread(result.test_accuracy[:1])
+        rows.append(("network 0", alone, "what predict, evaluate and export take without --network or --ensemble"))
     if reported is not None:
         deviation = f"± {reported.std:.2f} %" if reported.std is not None else "%"
         rows.append(("the paper", f"{reported.accuracy:.2f} {deviation}", reported.source))

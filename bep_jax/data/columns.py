@@ -49,7 +49,7 @@ class Columns:
         """A table with these columns, in any order and among others, as features.
 
         Returns:
-          float64 ``[n, F]``, NaN where a value is missing, and notes: which columns were ignored.
+          float64 ``[n, F]``, NaN where a value is missing, and notes: which columns were ignored or lack values.
 
         Raises:
           ValueError: a column is missing, or holds text in place of numbers; the message names file, column and line.
@@ -74,9 +74,11 @@ class Columns:
             if ignored:
                 notes.append(f"{table.source}: ignored the column{'s' * (len(ignored) > 1)} {_listed(ignored)}")
         parts = []
+        lacking: dict[str, int] = {}
         for name, values in self.features:
             if values is None:
                 parts.append(_numbers(table, name, found[name], who)[:, None])
+                lacking[name] = int(np.isnan(parts[-1]).sum())
                 continue
             texts = _texts(found[name])
             parts.append(_one_hot(texts, values))
@@ -85,6 +87,9 @@ class Columns:
                     f"{table.source}: the column {name} holds what training had not seen, as none of its values: "
                     f"{_listed([repr(text) for text in unseen])}"
                 )
+            lacking[name] = texts.count(None)
+        if found_lacking := [f"{name} ({count:,})" for name, count in lacking.items() if count]:
+            notes.append(f"{table.source}: values are missing, all their bits are 0: {_listed(found_lacking)}")
         return np.concatenate(parts, axis=1), tuple(notes)
 
 

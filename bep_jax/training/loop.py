@@ -190,7 +190,9 @@ def train(
         if checkpoints is not None:
             run, history = checkpoints.restore(run)
         stopped = False
-        bar = tqdm(total=epochs, initial=done, unit="epoch", disable=not shown, file=progress_file())
+        bar = tqdm(
+            total=epochs, initial=done, unit="epoch", desc="compiling", disable=not shown, file=progress_file()
+        )
         with bar, contextlib.suppress(KeyboardInterrupt):
             while done < epochs and not interrupted() and not run.watch.over(done, stop_after):
                 state, *found = programs.epoch(run.state, place.put(run.settings, 0), arrays, *rows, counts)
@@ -216,6 +218,7 @@ def train(
                 done += 1
                 if checkpoints is not None:
                     checkpoints.save(run, history, done)
+                bar.set_description(refresh=False)
                 bar.update()
                 bar.set_postfix({name: f"{metrics[name].mean():.2%}" for name in _shown(metrics)})
                 report = Report(done, epochs, metrics, run.state)

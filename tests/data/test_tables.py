@@ -154,7 +154,8 @@ def test_a_test_file_of_its_own(tmp_path):
     assert data.classes == ("a", "b", "c") and data.test_y.tolist() == [1, 2] and len(data.train_y) == 40
     np.testing.assert_array_equal(data.test_x, [[7.5, 0, 0, 1], [np.nan, 1, 0, np.nan]])
     unseen = f"{test}: the column colour holds what training had not seen, as none of its values: 'green'"
-    assert data.notes[-2:] == (f"{test}: ignored the column extra", unseen)
+    lacking = f"{test}: values are missing, all their bits are 0: size (1), flag (1)"
+    assert data.notes[-3:] == (f"{test}: ignored the column extra", unseen, lacking)
     for text, match in (
         ("species,flag,size\na,1,1\n", "lacks the column colour"),
         ("flag,size,colour\n1,1,red\n", "has no column 'species'; it has flag, size, colour"),
@@ -248,8 +249,8 @@ def test_frames(kind):
 
 def test_columns_without_names_are_taken_in_order(tmp_path):
     columns, _ = fit_columns(read_table(write(tmp_path, TABLE), ["species"]), "species", "load")
-    x, notes = columns.encode(read_table(write(tmp_path, "1,,1\n2,?,0\n")), "predict")
+    x, (note,) = columns.encode(read_table(write(tmp_path, "1,,1\n2,?,0\n")), "predict")
     np.testing.assert_array_equal(x, [[1, np.nan, np.nan, 1], [2, np.nan, np.nan, 0]])
-    assert notes == ()
+    assert note.endswith("values are missing, all their bits are 0: colour (2)")
     with pytest.raises(ValueError, match="has 2 columns and no line of names; the model takes 3: size, colour, flag"):
         columns.encode(read_table(write(tmp_path, "1,2\n")), "predict")
