@@ -190,9 +190,7 @@ def train(
         if checkpoints is not None:
             run, history = checkpoints.restore(run)
         stopped = False
-        bar = tqdm(
-            total=epochs, initial=done, unit="epoch", desc="compiling", disable=not shown, file=progress_file()
-        )
+        bar = tqdm(total=epochs, initial=done, unit="epoch", desc="compiling", disable=not shown, file=progress_file())
         with bar, contextlib.suppress(KeyboardInterrupt):
             while done < epochs and not interrupted() and not run.watch.over(done, stop_after):
                 state, *found = programs.epoch(run.state, place.put(run.settings, 0), arrays, *rows, counts)
