@@ -90,9 +90,10 @@ class Tune:
             },
         )
         print("\n".join(text.splitlines()[: 2 + _SHOWN]))
+        usual = ": nothing was better by more than a standard error" if best.usual else ""
         print(
             f"\nvalidation accuracy {100 * best.validation_accuracy:.2f} %, the defaults on the same data and widths "
-            f"{100 * best.default_accuracy:.2f} %{': the defaults were best' if best.usual else ''}; "
+            f"{100 * best.default_accuracy:.2f} %{usual}; "
             f"test samples were not looked at\n\n{command}\n\n{_python(best)}\n\nwrote {folder}/",
             flush=True,
         )

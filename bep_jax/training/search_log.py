@@ -58,6 +58,8 @@ class Log:
             raise ValueError(f"tune: {self._path} is damaged: {error}.") from error
         if first != config:
             raise ValueError(f"tune: {self._path} is of another search; choose another folder, or remove it.")
+        if not all("candidate" in line for line in lines):  # a file twice in one, say
+            raise ValueError(f"tune: {self._path} is damaged: it says in two lines which search it is.")
         return lines
 
     @property

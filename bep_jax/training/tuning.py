@@ -1,10 +1,12 @@
 """`tune`: the settings that validation samples like best, by successive halving.
 
 Many candidates train for few epochs, the better third of them for three times as many, and the best of those for all,
-beside the settings that follow from shapes. Candidates of one shape (data, widths) are rows of one program. What was
-trained is a line of a file, by which a search goes on where it was stopped.
+beside the settings that follow from shapes, which are taken where nothing is better by more than a standard error: the
+best of many is partly luck, most of all on few validation samples. Candidates of one shape (data, widths) are rows of
+one program. What was trained is a line of a file, by which a search goes on where it was stopped.
 
-Source: Jamieson and Talwalkar 2016, arXiv 1502.07943 (successive halving).
+Sources: Jamieson and Talwalkar 2016, arXiv 1502.07943 (successive halving); Breiman, Friedman, Olshen and Stone 1984,
+"Classification and Regression Trees", 3.4.3 (the rule of one standard error).
 """
 
 import dataclasses
@@ -35,6 +37,7 @@ AXES = ("data", "model", "margin", "gate", "groups", "scale", "reinforcement", "
 _ROWS = 4  # networks of one program
 _SHARES = (0.45, 0.75, 1.0)  # of the time, when each round ends
 _CHUNKS, _TAIL = 48, 3  # the first round's at most; epochs that an accuracy is the mean of
+_DRAWS = (1, 2)  # of validation samples in the last round
 
 
 class Shape(NamedTuple):
@@ -57,7 +60,7 @@ class Best(NamedTuple):
     network: str  # name of the model
     validation_accuracy: float
     default_accuracy: float  # of what follows from shapes, the same data, model and epochs
-    usual: bool  # whether what follows from shapes was best
+    usual: bool  # whether what follows from shapes was best, within a standard error
 
 
 def tune(
@@ -143,6 +146,8 @@ def search(
     if not shapes or not 0 <= check_real(minutes, "minutes", "tune") < math.inf:
         raise ValueError(f"tune: wanted data, and minutes of at least 0, got {len(shapes)} networks, {minutes}.")
     check_numbers(epochs, options["batch_size"], options["validation"], None)
+    if not options["validation"]:
+        raise ValueError("tune: wanted validation samples, which decide, got validation=0.")
     check_choices("last", options["class_weight"])
     check_seed(seed, "tune")
     margin = Rule(margin=margin).margin
@@ -179,9 +184,10 @@ def search(
             if number and log.seconds >= ends[2]:
                 break
             run.train(2, [candidate, usual[candidate.shape]], epochs)
-        # The law first: on a tie it is the best.
-        finals = sorted(run.ranked(2), key=lambda c: (-run.score(2, c), c not in usual))
-    best = finals[0]
+    finals = run.ranked(2)
+    by_law = next(candidate for candidate in finals if candidate in usual)
+    score = run.score(2, by_law)
+    best = finals[0] if run.score(2, finals[0]) > score + _error(score, shapes[by_law.shape], options) else by_law
     shape = shapes[best.shape]
     rule, scale = settings(shape, best, options["batch_size"])
     return Best(
@@ -246,7 +252,7 @@ class _Search:
 
     def train(self, level: int, chunk: Sequence[Candidate], epochs: int) -> None:
         """Trains what the file does not hold; the last round twice, on validation samples of its own each time."""
-        draws = (1, 2) if level == 2 else (0,)
+        draws = _DRAWS if level == 2 else (0,)
         missing = [(c, d) for c in dict.fromkeys(chunk) for d in draws if self._log.find(level, c, d) is None]
         for rows in _chunks(missing, _ROWS):
             shape = self._shapes[rows[0][0].shape]
@@ -312,6 +318,14 @@ class _Search:
                     }
                 )
         return rows
+
+
+def _error(score: float, shape: Shape, options: Mapping[str, Any]) -> float:
+    """The standard error of an accuracy in the last round, or of a mean of recalls."""
+    counts = np.bincount(shape.samples.train_y) * options["validation"] * len(_DRAWS)
+    counts = counts[counts > 0]
+    samples = len(counts) ** 2 / np.sum(1 / counts) if options.get("class_weight") else counts.sum()
+    return math.sqrt(score * (1 - score) / samples)
 
 
 def _chunks(rows: Sequence[Any], size: int) -> Iterator[list[Any]]:

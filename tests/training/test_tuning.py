@@ -1,5 +1,7 @@
 """`tune`: candidates as rows of one program, rounds, resuming, and what comes out."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -51,11 +53,21 @@ def test_the_best_is_not_below_the_defaults_and_a_search_goes_on(shapes, tmp_pat
     first, second, *others = (tmp_path / search_log.FILE).read_text().splitlines(keepends=True)
     for damage in (
         second[:20] + "\n", "[]\n", "[" * 99_999 + "\n", second.replace("seconds", "s"), second.replace("[0,", "[7,"),
-        second.replace("checksum", "checksun"), second.replace('"epochs": ', '"epochs": 1'),
+        second.replace("checksum", "checksun"), second.replace('"epochs": ', '"epochs": 1'), second + first,
     ):  # fmt: skip
         (tmp_path / search_log.FILE).write_text("".join([first, damage, *others]))
         with pytest.raises(ValueError, match=r"^tune: .*tune.jsonl is damaged: "):
             search(shapes, tmp_path)
+
+
+def test_luck_does_not_beat_the_law(shapes):
+    """Within a standard error of two draws of a fifth of 120 samples, 48 in all: of 75 %, 6.25 points."""
+    options = {"validation": 0.2, "class_weight": None}
+    assert tuning._error(0.75, shapes[0], options) == pytest.approx(0.0625)
+    few = shapes[0]._replace(samples=dataclasses.replace(shapes[0].samples, train_y=np.repeat([0, 1, 2], [10, 50, 60])))
+    assert tuning._error(0.75, few, {**options, "class_weight": "balanced"}) > 0.0625
+    with pytest.raises(ValueError, match="tune: wanted validation samples, which decide"):
+        search(shapes, None, validation=0.0)
 
 
 def test_a_candidate_is_a_rule_that_fits(shapes):
