@@ -24,6 +24,7 @@ from bep_jax.learning.rule import limits_of
 from bep_jax.network.layers.dense import Dense
 from bep_jax.training import loop
 from bep_jax.training.fitting import BinaryLearner
+from bep_jax.training.samples import check_seeds
 
 # γ by width, as published; other widths take the divisor nearest to a fifth.
 _GROUP_SIZES = {35: 35, 75: 75, 135: 45, 255: 85, 525: 105, 1035: 115}
@@ -71,7 +72,7 @@ def fit(
       (2,)
     """
     options.setdefault("patience", None)
-    seeds = loop.check_seeds(seeds)
+    seeds = check_seeds(seeds)
     limits = thresholds(model, rule) if isinstance(rule, bep.Rule) else _of_layers(model, rule)
     return loop.train(
         LocalRuleLearner(model, _scale(model, scale, options)),

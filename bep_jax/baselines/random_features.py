@@ -18,6 +18,7 @@ from bep_jax.kernels.checks import check_positive, check_type
 from bep_jax.learning.rule import limits_of
 from bep_jax.training import loop
 from bep_jax.training.fitting import BinaryLearner
+from bep_jax.training.samples import check_seeds
 
 
 def fit(
@@ -51,7 +52,7 @@ def fit(
       >>> fit(model, bep.Rule(), data, epochs=2, seeds=2, progress=False).test_accuracy.shape
       (2,)
     """
-    seeds = loop.check_seeds(seeds)
+    seeds = check_seeds(seeds)
     check_type(rule, (bep.Rule, bep.Limits), "rule", "random_features")
     limits = limits_of(trained_part(model), rule)
     return loop.train(

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from tyro.conf import arg
 
 from bep_jax.reproduce.flags import DataDir
-from bep_jax.training.loop import check_seeds
+from bep_jax.training.samples import check_seeds
 
 # Flags that were, and what to write instead.
 RENAMED = {

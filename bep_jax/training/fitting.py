@@ -33,7 +33,7 @@ from bep_jax.training.beginning import beginning
 from bep_jax.training.devices import placement
 from bep_jax.training.learner import TrainState, first_state, split_keys
 from bep_jax.training.loop import Report, Result
-from bep_jax.training.samples import TRAINS, check_numbers, cut_batch
+from bep_jax.training.samples import TRAINS, check_numbers, check_seeds, cut_batch
 
 _MOVES = 0x6D6F7665  # apart from what else is drawn from the same key
 
@@ -54,6 +54,7 @@ def fit(
     opt_state: OptimizerState | None = None,
     keep: Literal["last", "best"] = "last",
     stop_after: int | None = None,
+    decay_after: int | None = None,
     class_weight: Literal["balanced"] | None = None,
     shift: int = 0,
     mirror: bool = False,
@@ -97,6 +98,10 @@ def fit(
         accuracy, the first of several. ``best_params`` are there in any case.
       stop_after: end the run when no seed has found a better epoch for so many; None for never. A seed's best epoch is
         the one that it would have had alone. ``best_params`` go with it, or ``keep="best"``.
+      decay_after: after so many epochs an update weighs an eighth of what it did, as when a learning rate drops: hidden
+        weights are counted in eighths from then on (quarters, halves or as they are where the largest of a matrix has
+        no room in its bits), and rounded down to whole numbers at the end, which keeps their signs. None for never, as
+        in the paper; three quarters of the epochs are a good choice.
       class_weight: "balanced" for classes of unequal size: every epoch has as many samples as without, and of each
         class as many, rare ones several times; the margin of a class k times as frequent as the rarest is a k-th, at
         least 1; the best epoch, patience and ``stop_after`` then go by the mean of the classes' recalls
@@ -137,9 +142,9 @@ def fit(
       >>> result.test_accuracy.shape, result.history["train_accuracy"].shape
       ((3,), (3, 2))
     """
-    seeds = loop.check_seeds(seeds)
+    seeds = check_seeds(seeds)
     limits = limits_of(model, rule)
-    check_numbers(epochs, batch_size, validation, patience)
+    check_numbers(epochs, batch_size, validation, patience, stop_after, decay_after)
     begin = beginning(model, params, opt_state, scale, len(seeds))
     if scale is None:
         num_steps = np.shape(data.train_x)[-2] if model.recurrent and hasattr(data, "train_x") else None
@@ -162,6 +167,7 @@ def fit(
             patience=patience,
             keep=keep,
             stop_after=stop_after,
+            decay_after=decay_after,
             class_weight=class_weight,
             callbacks=callbacks,
             progress=progress,

@@ -11,9 +11,8 @@ Source: arXiv 2512.04189, Section 4 (protocol).
 
 import contextlib
 import functools
-import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple, TypedDict
 
 import jax
@@ -22,20 +21,28 @@ import numpy as np
 from jax import lax
 
 from bep_jax.kernels import bits
-from bep_jax.kernels.checks import check_array, check_flag, check_path, check_several, check_type, shown
+from bep_jax.kernels.checks import check_array, check_flag, check_path, check_several, check_type
 from bep_jax.kernels.host import to_host
+from bep_jax.learning.decay import Finer, coarser, finer, unchanged
 from bep_jax.network.model import check_key
 from bep_jax.training.beginning import Beginning
 from bep_jax.training.checkpoint import Checkpoints, describe, fingerprint
 from bep_jax.training.devices import ONE_DEVICE, Placement
 from bep_jax.training.interrupt import interruptible, progress_file
 from bep_jax.training.learner import Learner, TrainState, count_by_class, epoch, first_state, split_keys
-from bep_jax.training.samples import HELD_OUT, TRAINS, check_choices, check_data, check_numbers, cut_batch, sizes_of
+from bep_jax.training.samples import (
+    HELD_OUT,
+    TRAINS,
+    check_choices,
+    check_data,
+    check_numbers,
+    check_seeds,
+    cut_batch,
+    sizes_of,
+)
 from bep_jax.training.watch import Watch, score
 
 STOP = "stop"  # what a callback returns to stop a run
-
-MOST_SEEDS = 100_000
 
 
 class Result(NamedTuple):
@@ -56,7 +63,7 @@ class Result(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What a callback of `fit` gets after every epoch."""
+    """What a callback of `fit` gets after every epoch; hidden weights count in finer units after ``decay_after``."""
 
     epoch: int  # from 1
     epochs: int
@@ -95,6 +102,7 @@ def train(
     patience: int | None = None,
     keep: Literal["last", "best"] = "last",
     stop_after: int | None = None,
+    decay_after: int | None = None,
     class_weight: Literal["balanced"] | None = None,
     callbacks: Sequence[Callable[[Report], Any]] = (),
     progress: bool = True,
@@ -115,6 +123,7 @@ def train(
       signs: from one seed's params, bool arrays ``[N, K]``: what `Result.changed` compares with the start. A function
         of a module, so that programs are shared.
       begin: where training starts, if not at what the learner draws.
+      decay_after: for learners with hidden weights, as `bep_jax.fit` says.
 
     Returns:
       A `Result`; its history is the learner's metrics and validation_accuracy.
@@ -137,9 +146,10 @@ def train(
         raise ValueError("fit: a checkpoint goes on from its own state; state is for runs without a checkpoint_dir.")
     from tqdm.auto import tqdm  # here, so that a step needs jax, optax and numpy alone
 
-    check_numbers(epochs, batch_size, validation, patience, stop_after)
+    check_numbers(epochs, batch_size, validation, patience, stop_after, decay_after)
     # Of NumPy, they would count in their own few bits.
-    epochs, patience, stop_after = (None if n is None else int(n) for n in (epochs, patience, stop_after))  # type: ignore[assignment]
+    counts_given = (epochs, patience, stop_after, decay_after)
+    epochs, patience, stop_after, decay_after = (None if n is None else int(n) for n in counts_given)  # type: ignore[assignment]
     check_choices(keep, class_weight)
     learner.model.check_memory("fit", len(seeds))
     arrays, data_axis = check_data(learner.model, data, len(seeds))
@@ -167,6 +177,7 @@ def train(
             "data": {name: fingerprint(a) for name, a in arrays._asdict().items() if a is not None},
             "settings": describe(settings),
             **({} if begin is None else {"begin": begin.described()}),
+            **({} if decay_after is None else {"decay_after": decay_after}),
         }
         checkpoints = Checkpoints(checkpoint_dir, config, resume)
         done = checkpoints.epoch
@@ -186,13 +197,17 @@ def train(
         state = state if begin is None else begin.applied(state, place)
         start = None if signs is None else programs.signs(state.params)
         best = jax.tree.map(jnp.copy, state.params) if sizes.held_out else None
-        run = _Run(state, settings, Watch.start(len(seeds)), best)
+        units = None if decay_after is None else programs.unchanged(state.params, state.opt_state)
+        run = _Run(state, settings, Watch.start(len(seeds)), best, units)
         if checkpoints is not None:
             run, history = checkpoints.restore(run)
         stopped = False
         bar = tqdm(total=epochs, initial=done, unit="epoch", desc="compiling", disable=not shown, file=progress_file())
         with bar, contextlib.suppress(KeyboardInterrupt):
             while done < epochs and not interrupted() and not run.watch.over(done, stop_after):
+                if done == decay_after:
+                    params, opt_state, units = programs.finer(run.state.params, run.state.opt_state)
+                    run = run._replace(state=run.state._replace(params=params, opt_state=opt_state), units=units)
                 state, *found = programs.epoch(run.state, place.put(run.settings, 0), arrays, *rows, counts)
                 totals, validated = to_host(found)
                 run = run._replace(state=state)  # the old one is donated
@@ -207,7 +222,7 @@ def train(
                     )
                     run = run._replace(watch=watch)
                     if better.any():
-                        best = programs.choose(place.put(better, 0), state.params, run.best)
+                        best = programs.choose(place.put(better, 0), state.params, run.best, run.units)
                         run = run._replace(best=best)  # the old one is donated
                 state = state._replace(opt_state=learner.after_epoch(state.opt_state, metrics))
                 run = run._replace(state=state, settings=learner.grow(run.settings, stalled))
@@ -227,53 +242,29 @@ def train(
             if checkpoints is not None:
                 checkpoints.save(run, history, done, last=True)
         over = stopped or done >= epochs or run.watch.over(done, stop_after)
-        best = run.state.params if run.best is None else run.best
-        params = best if keep == "best" else run.state.params
+        state = run.state
+        if run.units is not None:
+            opt_state = state.opt_state._replace(saturation=run.units.saturation)
+            state = state._replace(params=programs.coarser(state.params, run.units), opt_state=opt_state)
+        best = state.params if run.best is None else run.best
+        params = best if keep == "best" else state.params
         test_accuracy = np.full(len(seeds), np.nan)
         if arrays.test_y is not None:
             tested = to_host(programs.test(params, arrays))
             test_accuracy = tested.right.sum(axis=1) / arrays.test_y.shape[-1]
-        changed = None if signs is None else to_host(programs.changed(start, run.state.params))
+        changed = None if signs is None else to_host(programs.changed(start, state.params))
     return Result(
         params=params,
         test_accuracy=test_accuracy,
         history=history,
         seeds=seeds,
-        state=run.state,
+        state=state,
         best_params=best,
         best_epoch=run.watch.best_epoch if sizes.held_out else np.full(len(seeds), done),
         changed=None if changed is None else np.stack(changed, axis=1),
         interrupted=not over,
         held_out=to_host(rows[1])[:, : sizes.held_out],
     )
-
-
-def check_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
-    """Which seeds are meant by how many, or which.
-
-    Raises:
-      TypeError: they are no integers.
-      ValueError: there are none or too many, or one is not in 0..2**32 - 1.
-
-    Example:
-      >>> check_seeds(3), check_seeds([7])
-      ((0, 1, 2), (7,))
-    """
-    message = (
-        f"fit: seeds must be a count from 1 to {MOST_SEEDS:,}, or so many integers in 0..2**32 - 1, got {shown(seeds)}."
-    )
-    if isinstance(seeds, int | np.integer) and not isinstance(seeds, bool):
-        if not 1 <= seeds <= MOST_SEEDS:
-            raise ValueError(message)
-        return tuple(range(int(seeds)))
-    if isinstance(seeds, bool | str) or not isinstance(seeds, Iterable) or len(getattr(seeds, "shape", (0,))) != 1:
-        raise TypeError(message)
-    which = tuple(itertools.islice(seeds, MOST_SEEDS + 1))
-    if not all(isinstance(seed, int | np.integer) and not isinstance(seed, bool) for seed in which):
-        raise TypeError(message)
-    if not 1 <= len(which) <= MOST_SEEDS or not all(0 <= seed < 2**32 for seed in which):
-        raise ValueError(message)
-    return tuple(map(int, which))
 
 
 def per_seed(settings: Any, mapped: bool, num_seeds: int) -> Any:
@@ -295,6 +286,9 @@ class _Programs(NamedTuple):
     epoch: Callable
     test: Callable
     choose: Callable
+    unchanged: Callable
+    finer: Callable
+    coarser: Callable
     signs: Callable
     changed: Callable
 
@@ -327,7 +321,8 @@ def _programs(learner, batch_size, sizes, data_axis, place, balanced, signs) -> 
         rows = jnp.arange(arrays.test_y.shape[0], dtype=jnp.int32)
         return count_by_class(learner, params, arrays.test_x, arrays.test_y, rows, place.batch_axis)
 
-    def choose(better, params, best):
+    def choose(better, params, best, units):
+        params = params if units is None else coarser(params, units)
         return jax.tree.map(lambda new, old: jnp.where(better, new, old), params, best)
 
     def packed(params):
@@ -344,7 +339,10 @@ def _programs(learner, batch_size, sizes, data_axis, place, balanced, signs) -> 
         split=place.program(split, (0, None), once=True),
         epoch=place.program(one_epoch, (0, 0, data_axis, 0, 0, None), donate=0),
         test=place.program(test, (0, data_axis)),
-        choose=place.program(choose, (0, 0, 0), donate=2, once=True),
+        choose=place.program(choose, (0, 0, 0, 0), donate=2, once=True),
+        unchanged=place.program(unchanged, (0, 0), once=True),
+        finer=place.program(finer, (0, 0), once=True),
+        coarser=place.program(coarser, (0, 0), once=True),
         signs=place.program(packed, (0,), once=True),
         changed=place.program(changed, (0, 0), once=True),
     )
@@ -376,6 +374,7 @@ class _Run(NamedTuple):
     settings: Any  # [S] on every array
     watch: Watch
     best: Any  # params of the best epoch so far; None without validation samples
+    units: Finer | None  # those that hidden weights are counted in; None where they never change
 
 
 def _shown(metrics) -> Iterator[str]:

@@ -3,6 +3,8 @@
 Axis letters: S seeds, n samples, T time steps, W words.
 """
 
+import itertools
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -12,6 +14,7 @@ from bep_jax.kernels.checks import INT32_MAX, check_array, check_choice, check_r
 from bep_jax.learning.chain import check_inputs, check_labels
 from bep_jax.network.model import Model
 
+MOST_SEEDS = 100_000
 TRAINS, HELD_OUT = 1, 2  # in a ``train_split``; 0 takes no part: padding, so that programs serve data of many sizes
 
 
@@ -85,9 +88,9 @@ def _native(array: Any) -> Any:
     return array
 
 
-def check_numbers(epochs, batch_size, validation, patience, stop_after=None) -> None:
+def check_numbers(epochs, batch_size, validation, patience, stop_after=None, decay_after=None) -> None:
     """Raises a TypeError or ValueError for numbers that cannot train."""
-    optional = {"patience": patience, "stop_after": stop_after}
+    optional = {"patience": patience, "stop_after": stop_after, "decay_after": decay_after}
     for name, value in {"epochs": epochs, "batch_size": batch_size, **optional}.items():
         if name in optional and value is None:
             continue
@@ -97,6 +100,34 @@ def check_numbers(epochs, batch_size, validation, patience, stop_after=None) -> 
         raise ValueError(f"fit: epochs must be at most {INT32_MAX:,}, as they are counted in int32, got {epochs}.")
     if not 0 <= check_real(validation, "validation", "fit") < 1:
         raise ValueError(f"fit: validation must be a fraction in [0, 1), got {validation}.")
+
+
+def check_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    """Which seeds are meant by how many, or which.
+
+    Raises:
+      TypeError: they are no integers.
+      ValueError: there are none or too many, or one is not in 0..2**32 - 1.
+
+    Example:
+      >>> check_seeds(3), check_seeds([7])
+      ((0, 1, 2), (7,))
+    """
+    message = (
+        f"fit: seeds must be a count from 1 to {MOST_SEEDS:,}, or so many integers in 0..2**32 - 1, got {shown(seeds)}."
+    )
+    if isinstance(seeds, int | np.integer) and not isinstance(seeds, bool):
+        if not 1 <= seeds <= MOST_SEEDS:
+            raise ValueError(message)
+        return tuple(range(int(seeds)))
+    if isinstance(seeds, bool | str) or not isinstance(seeds, Iterable) or len(getattr(seeds, "shape", (0,))) != 1:
+        raise TypeError(message)
+    which = tuple(itertools.islice(seeds, MOST_SEEDS + 1))
+    if not all(isinstance(seed, int | np.integer) and not isinstance(seed, bool) for seed in which):
+        raise TypeError(message)
+    if not 1 <= len(which) <= MOST_SEEDS or not all(0 <= seed < 2**32 for seed in which):
+        raise ValueError(message)
+    return tuple(map(int, which))
 
 
 def cut_batch(batch_size: int, data) -> int:

@@ -14,7 +14,7 @@ from drawn import draw, thermometer
 import bep_jax as bep
 from bep_jax.commands import cli
 from bep_jax.kernels import checks
-from bep_jax.training import interrupt, loop
+from bep_jax.training import interrupt, samples
 
 # A command of its own process, with the streams that a shell gives it.
 TINY = """
@@ -140,10 +140,10 @@ def test_counts_and_memory_have_ends():
         checks.check_memory(10**18, "words", "f")
     for seeds in (0, -1, 10**9, [], [-1], [2**32], iter(range(10**9))):
         with pytest.raises(ValueError, match="fit: seeds must be a count"):
-            loop.check_seeds(seeds)
+            samples.check_seeds(seeds)
     for seeds in (1.5, "12", True, None, [1.5], [True]):
         with pytest.raises(TypeError, match="fit: seeds must be a count"):
-            loop.check_seeds(seeds)
+            samples.check_seeds(seeds)
     with pytest.raises(ValueError, match=r"Model.init: 1 network of .* weights take at least"):
         bep.mlp(num_inputs=10**6, widths=(10**6,), num_classes=2).init(jax.random.key(0))
 

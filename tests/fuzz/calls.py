@@ -14,7 +14,7 @@ from drawn import draw
 
 import bep_jax as bep
 from bep_jax.kernels import products
-from bep_jax.training import loop
+from bep_jax.training import loop, samples
 from fuzz.samples import Files
 from fuzz.strange import mutated
 
@@ -272,7 +272,7 @@ def functions() -> list[Target]:
         Target("products.forward", products.forward, lambda: dict(weights=b.x, inputs=b.x.T, num_inputs=6)),
         Target("products.backward", products.backward, lambda: dict(weights=b.x, desired=b.desired, gates=b.desired)),
         Target("products.outer", products.outer, lambda: dict(winners=b.x, desired=b.x, inputs=b.x)),
-        Target("check_seeds", loop.check_seeds, lambda: dict(seeds=(0, 1))),
+        Target("check_seeds", samples.check_seeds, lambda: dict(seeds=(0, 1))),
         Target("per_seed", loop.per_seed, lambda: dict(settings=b.limits, mapped=False, num_seeds=2)),
         Target("bits.pack", bep.bits.pack, lambda: dict(a=np.ones((3, 40), np.int8))),
         Target("bits.unpack", bep.bits.unpack, lambda: dict(x=b.x, num_bits=6)),

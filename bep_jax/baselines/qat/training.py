@@ -22,6 +22,7 @@ from bep_jax.learning.chain import check_labels
 from bep_jax.network.model import Model
 from bep_jax.training import loop
 from bep_jax.training.loop import Result
+from bep_jax.training.samples import check_seeds
 
 _MOMENTUM = 0.1
 
@@ -156,7 +157,7 @@ def fit(
       (2,)
     """
     options["patience"] = None
-    seeds = loop.check_seeds(seeds)
+    seeds = check_seeds(seeds)
     check_type(model, Model, "model", "fit")
     for name, flag in (("batch_norm", batch_norm), ("scaled", scaled)):
         check_flag(flag, name, "fit")
