@@ -54,6 +54,7 @@ class Run:
     mirror: bool = False
     keep: str = "last"
     patience: int | None = 10
+    decay_after: int | None = None
     scale: Any = None
 
 
@@ -100,6 +101,27 @@ RUNS: dict[str, Run] = {
         batch=256,
         rules=({"gate": 0.03},),
     ),
+    # A learning rate that drops.
+    "mnist-decay": Run(
+        "mnist",
+        filters=((128, 7, 3),),
+        epochs=(60, 80),
+        batch=256,
+        shift=1,
+        rules=({"band": 0.75},),
+        patience=None,
+        decay_after=60,
+    ),
+    "fashion-decay": Run(
+        "fashion-mnist",
+        8,
+        filters=((128, 7, 3),),
+        epochs=(30, 40),
+        batch=256,
+        rules=({"gate": 0.03},),
+        patience=None,
+        decay_after=30,
+    ),
 }
 
 
@@ -129,7 +151,7 @@ def run(name: str) -> None:
     else:
         limits = [bep.thresholds(model, r) for r in rule for _ in one.seeds]
         rule = jax.tree.map(lambda *rows: jnp.stack(rows), *limits)
-        options |= {"shift": one.shift, "mirror": one.mirror, "scale": one.scale}
+        options |= {"shift": one.shift, "mirror": one.mirror, "scale": one.scale, "decay_after": one.decay_after}
     about = {k: v for k, v in asdict(one).items() if k not in ("rules", "seeds", "epochs")}
     for epochs in stages:
         begun, cpu = time.perf_counter(), time.process_time()
@@ -200,7 +222,7 @@ def write_table() -> None:
         train, validation, test = (100 * np.mean([f[key] for f in found]) for key in ("train", "validation", "test"))
         spread = f" ± {100 * np.std([f['test'] for f in found]):.2f}" if len(found) > 1 else ""
         filters = [f"{n} of {patch}×{patch}, stride {stride}" for n, patch, stride in one["filters"] or ()]
-        settings = one["rule"] | {key: one[key] for key in ("shift", "mirror") if one[key]}
+        settings = one["rule"] | {key: one[key] for key in ("shift", "mirror", "decay_after") if one.get(key)}
         settings |= {"batch": one["batch"]} if one["batch"] != 100 else {}
         table.append(
             (

@@ -157,6 +157,7 @@ class Compare:
 
     def _fit(self, plan, name, model, data, settings, epochs, ends, seeds=None) -> Result:
         training = self.training
+        own = {"decay_after": training.decays_after} if name == "bep" else {}
         return methods.fit(
             name,
             model,
@@ -174,6 +175,7 @@ class Compare:
             class_weight=training.class_weight,
             callbacks=[lambda report: ends.append(time.perf_counter())],
             progress=self.output.progress,
+            **own,
         )
 
     def _write(

@@ -155,6 +155,12 @@ class Training:
     """Which epoch is tested and saved: the last, or the one with the best validation accuracy."""
     stop_after: Annotated[int | None, arg(metavar="EPOCHS", help_behavior_hint="(default: never)")] = None
     """End training after so many epochs without a better validation accuracy."""
+    decay_after: Annotated[
+        int | None,
+        arg(metavar="EPOCHS", help_behavior_hint="(default: three quarters of all; with --patience never)"),
+    ] = None
+    """From then on an update weighs an eighth of what it did, as when a learning rate drops; 0 for never, as in the
+    paper."""
     class_weight: Annotated[Literal["balanced"] | None, arg(help_behavior_hint="(default: samples as they are)")] = None
     """balanced: every epoch has as many samples of each class, for classes of unequal size."""
     shift: Annotated[int, arg(metavar="PIXELS")] = 0
@@ -162,6 +168,13 @@ class Training:
     for mlp and conv."""
     mirror: bool = False
     """Images: mirror half of the training images, drawn anew in every step."""
+
+    @property
+    def decays_after(self) -> int | None:
+        """As `bep_jax.fit` takes it."""
+        if self.decay_after is None:
+            return None if self.patience else max(1, round(0.75 * self.epochs))
+        return self.decay_after or None
 
     @property
     def which_seeds(self) -> tuple[int, ...]:

@@ -140,6 +140,7 @@ class Plan:
             **self.recurrent_options,
             **{field.name: getattr(self.rule, field.name) for field in dataclasses.fields(self.rule)},
             **dataclasses.asdict(training),
+            "decay_after": training.decays_after,
             "scale": self.scale,
         }
 
@@ -200,7 +201,7 @@ def kinds(data: Data, network: Network, training: Training) -> tuple[Kind, ...]:
 _RANGES = {
     **dict.fromkeys(("window", "input_bits", "state_width", "output_width", "horizon", "patterns"), (1, INT32_MAX)),
     **dict.fromkeys(("epochs", "batch_size", "stop_after"), (1, INT32_MAX)),
-    **dict.fromkeys(("expand", "fold", "patience", "seed", "shift"), (0, INT32_MAX)),
+    **dict.fromkeys(("expand", "fold", "patience", "seed", "shift", "decay_after"), (0, INT32_MAX)),
     **{"folds": (2, INT32_MAX), "hidden_bits": (8, 16)},
 }
 

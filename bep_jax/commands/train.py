@@ -94,6 +94,7 @@ class Train:
             print(f"train: no checkpoint in {path.parent} yet, starting afresh", file=sys.stderr)
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))
+            stored["training"].setdefault("decay_after", 0)  # earlier versions had none
             groups = {name: _group(type(getattr(self, name)), stored[name]) for name in _GROUPS}
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise ValueError(f"train: {path} is damaged, or of another bep_jax ({error}).") from error
@@ -163,6 +164,7 @@ class Train:
             params=None if begin is None else begin.params,
             keep=training.keep,
             stop_after=training.stop_after,
+            decay_after=training.decays_after,
             class_weight=training.class_weight,
             shift=training.shift,
             mirror=training.mirror,
@@ -251,6 +253,7 @@ class Train:
     def _groups(self, choice: choose.Choice | None = None) -> dict[str, Any]:
         """The flags as JSON holds them, for whoever resumes the run, in whatever folder that is."""
         groups = {name: dataclasses.asdict(getattr(self, name)) for name in _GROUPS}
+        groups["training"]["decay_after"] = self.training.decays_after or 0  # whatever --epochs says then
         groups |= {} if choice is None else {_CHOICE: choice._asdict()}
         if self.data.data_dir is not None:
             groups["data"]["data_dir"] = os.path.abspath(self.data.data_dir)
