@@ -368,10 +368,25 @@ def test_flags_of_a_run_come_back(tmp_path, monkeypatch):
     recalled, changed = (found for found, _ in called)
     place = {"data_dir": tmp_path / "here", "dataset": str(tmp_path / "data.npz")}
     assert recalled.data == dataclasses.replace(command.data, **place)
-    for name in groups[1:]:
+    for name in groups[1:3]:
         assert getattr(recalled, name) == getattr(command, name)
-    assert changed.training == dataclasses.replace(command.training, epochs=50)
+    # When the learning rate drops was decided by the first command.
+    assert recalled.training == dataclasses.replace(command.training, decay_after=7)
+    assert changed.training == dataclasses.replace(command.training, decay_after=7, epochs=50)
     assert changed.network.widths == (525, 525)
+    called.clear()
+    (path,) = (tmp_path / "runs").rglob("flags.json")
+    stored = json.loads(path.read_text())
+    assert stored["training"].pop("decay_after") == 7
+    path.write_text(json.dumps(stored))  # as an earlier version left it
+    assert cli.main(resume) == 0
+    assert called[0][0].training.decays_after is None
+
+
+def test_when_the_learning_rate_drops():
+    for given, after in (({}, 38), ({"epochs": 1}, 1), ({"patience": 3}, None), ({"decay_after": 0}, None)):
+        assert flags.Training(**given).decays_after == after
+    assert flags.Training(patience=3, decay_after=20).decays_after == 20
 
 
 def test_interrupted_before_anything_was_learned(monkeypatch, tmp_path, capsys):
