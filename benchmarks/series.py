@@ -16,11 +16,11 @@ from aeon.classification.convolution_based import MiniRocketClassifier
 from sklearn.ensemble import RandomForestClassifier
 
 import bep_jax as bep
+from benchmarks.peers.data import channels_first
 from bep_jax.files import runs
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "defaults"
 REFERENCES, TABLE = RESULTS / "references.jsonl", RESULTS / "series.md"
-_LEAST = 9  # steps, that MiniRocket wants
 _MISSING = {"forest": np.nan, "rocket": np.nan}  # of a fold where they were not trained
 
 _HEADER = """\
@@ -38,18 +38,13 @@ def references(problem: str, fold: int) -> dict[str, Any]:
     forest = RandomForestClassifier(500, n_jobs=1, random_state=0)
     forest.fit(train_x.reshape(len(train_x), -1), data.train_y)
     rocket = MiniRocketClassifier(random_state=0)
-    rocket.fit(_channels(train_x), data.train_y)
+    rocket.fit(channels_first(train_x), data.train_y)
     return {
         "problem": problem,
         "fold": fold,
         "forest": forest.score(test_x.reshape(len(test_x), -1), data.test_y),
-        "rocket": float(np.mean(rocket.predict(_channels(test_x)) == data.test_y)),
+        "rocket": float(np.mean(rocket.predict(channels_first(test_x)) == data.test_y)),
     }
-
-
-def _channels(x: np.ndarray) -> np.ndarray:
-    """``[n, F, T]``, with steps of 0 in front where there are too few."""
-    return np.pad(np.swapaxes(x, 1, 2), ((0, 0), (0, 0), (max(0, _LEAST - x.shape[1]), 0)))
 
 
 def table(found: Sequence[dict[str, Any]], lines: Sequence[dict[str, Any]]) -> str:

@@ -21,6 +21,7 @@ SERIES = tuple(
 )
 NAMES = (*TABLES, *IMAGES, *SERIES)
 LARGE = ("mnist", "fashion-mnist")
+_LEAST_STEPS = 9  # that MiniRocket takes
 
 _TEST, _VALIDATION = 0.3, 0.2
 
@@ -81,6 +82,12 @@ def flat(x: np.ndarray) -> np.ndarray:
 def filled(x: np.ndarray) -> np.ndarray:
     """float32 without NaN, for methods that take none."""
     return np.nan_to_num(x.astype(np.float32))
+
+
+def channels_first(x: np.ndarray) -> np.ndarray:
+    """float32 ``[n, F, T]`` as aeon takes series, with steps of 0 in front where there are too few for MiniRocket."""
+    few = max(0, _LEAST_STEPS - x.shape[1])
+    return np.pad(filled(x).transpose(0, 2, 1), ((0, 0), (0, 0), (few, 0)))
 
 
 def _stratified(y: np.ndarray, share: float, run: int) -> tuple[np.ndarray, np.ndarray]:

@@ -88,12 +88,9 @@ def _tsetlin(settings: dict, part: Part, seed: int, effort: dict) -> Fitted:
 
 
 def _aeon(make: Callable, settings: dict, part: Part, seed: int, effort: dict) -> Fitted:
-    def channels_first(x: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(data.filled(x).transpose(0, 2, 1))
-
     model = make(settings, seed)
-    model.fit(channels_first(part.train_x), part.train_y)
-    return Fitted(predict=lambda x: model.predict(channels_first(x)), size=len(pickle.dumps(model)))
+    model.fit(data.channels_first(part.train_x), part.train_y)
+    return Fitted(predict=lambda x: model.predict(data.channels_first(x)), size=len(pickle.dumps(model)))
 
 
 def _minirocket(settings: dict, seed: int):
