@@ -5,7 +5,7 @@ beside the settings that follow from shapes, which are taken where nothing is be
 best of many is partly luck, most of all on few validation samples. Candidates of one shape (data, widths) are rows of
 one program. What was trained is a line of a file, by which a search goes on where it was stopped.
 
-Sources: Jamieson and Talwalkar 2016, arXiv 1502.07943 (successive halving); Breiman, Friedman, Olshen and Stone 1984,
+Source: Jamieson and Talwalkar 2016, arXiv 1502.07943 (successive halving); Breiman, Friedman, Olshen and Stone 1984,
 "Classification and Regression Trees", 3.4.3 (the rule of one standard error).
 """
 
