@@ -112,6 +112,18 @@ RUNS: dict[str, Run] = {
         patience=None,
         decay_after=60,
     ),
+    # A scale of the convolution that leaves room for eighths.
+    "mnist-low-decay": Run(
+        "mnist",
+        filters=((128, 7, 3),),
+        epochs=(60, 80),
+        batch=256,
+        shift=1,
+        rules=({"band": 0.75},),
+        patience=None,
+        decay_after=60,
+        scale=(1024.0, 164.0, 164.0),
+    ),
     "fashion-decay": Run(
         "fashion-mnist",
         8,
@@ -224,6 +236,7 @@ def write_table() -> None:
         filters = [f"{n} of {patch}×{patch}, stride {stride}" for n, patch, stride in one["filters"] or ()]
         settings = one["rule"] | {key: one[key] for key in ("shift", "mirror", "decay_after") if one.get(key)}
         settings |= {"batch": one["batch"]} if one["batch"] != 100 else {}
+        settings |= {"scale": one["scale"]} if one.get("scale") else {}
         table.append(
             (
                 data,
