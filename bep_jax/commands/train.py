@@ -133,14 +133,16 @@ class Train:
             data = begin.fitted(data)
             print(begin.text)
         model, rule = plan.model(data), plan.rule
-        settings = plan.settings(data)
+        settings = {**plan.settings(data), "decay_after": training.decays_after}
+        decays = training.decays_after is not None and training.decays_after < training.epochs
         loaded = time.perf_counter()
         say_notes(data)
         print(
             f"{plan.dataset}: {data.train_y.shape[-1]:,} training and {data.test_y.shape[-1]:,} test samples of "
             f"{data.num_inputs:,} bits{report.steps(plan, data)}, {data.num_classes} classes\n"
             f"{plan.title}: {_count(len(training.which_seeds), 'seed')}, {_count(training.epochs, 'epoch')}, "
-            f"{settings_text(settings)}",
+            f"{settings_text(settings)}"
+            + (f", updates of an eighth after {_count(training.decays_after or 0, 'epoch')}" if decays else ""),
             flush=True,
         )
         ends: list[float] = []
