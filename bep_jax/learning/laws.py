@@ -9,6 +9,7 @@ Axis letters: K fan-in, N neurons, B batch, M tied positions, T time steps.
 Source: measured; the page "Choosing settings" of the documentation has the figures.
 """
 
+import itertools
 import math
 from statistics import NormalDist
 
@@ -16,17 +17,19 @@ from bep_jax.kernels.checks import check_count, check_type
 from bep_jax.network.layers.layer import Layer
 from bep_jax.network.model import Model
 
-_UPDATES, _FAN_IN = 0.64, 784  # σ over samples times positions, up to so many inputs of the data
+_UPDATES = 0.64  # σ over samples times positions, up to so many inputs of the data:
+_FAN_IN, _PATCH = 784, 49
 _LEAST, _MOST = 64.0, 8192.0  # of σ; above, weights meet the ends of int16
 # Above convolutions, whose patches overlap: inputs that are alike add up to large steps in one direction.
-_LEAST_OF_PATCHES = 128.0
+_LEAST_OF_PATCHES, _TIMES_OF_PATCHES = 128.0, 2.0
 
 
 def initial_scale(model: Model, batch_size: int, num_steps: int | None = None) -> tuple[float, ...]:
     """The scale σ that hidden weights start with, by layer: 0.64 B M, at least 64 and at most 8192.
 
-    In a first dense layer of K > 784 inputs √(K / 784) times as much: where many inputs are alike, as the levels of a
-    pixel are, a step moves sums further. In networks with convolutions at least 128.
+    In a first dense layer of K > 784 inputs √(K / 784) times as much, in a first convolution of K > 49 inputs a patch
+    √(K / 49) times: where many inputs are alike, as the levels of a pixel are, a step moves sums further. In networks
+    with convolutions at least 128, and twice as much in the layer above them.
 
     Args:
       model: a `Model`.
@@ -56,15 +59,16 @@ def initial_scale(model: Model, batch_size: int, num_steps: int | None = None) -
         num_steps = check_count(num_steps, "num_steps", "initial_scale")
     if model.recurrent and num_steps is None:
         raise ValueError("initial_scale: a recurrent model wants num_steps, the time steps of a sample.")
-    tied = any(layer.num_outputs != layer.width for layer in model.layers)
-    least = _LEAST_OF_PATCHES if tied else _LEAST
-
-    first, *_ = model.layers
-    inputs = 1 if first.over_time else max(fan_in for _, fan_in in first.matrix_shapes)
-    roots = [math.sqrt(max(1.0, inputs / _FAN_IN)), *(1.0 for _ in model.layers[1:])]
+    first, *above = (layer.num_outputs != layer.width for layer in model.layers)  # positions side by side
+    least = _LEAST_OF_PATCHES if first or any(above) else _LEAST
+    layer = model.layers[0]
+    inputs = 1 if layer.over_time else max(fan_in for _, fan_in in layer.matrix_shapes)
+    factors = [math.sqrt(max(1.0, inputs / (_PATCH if first else _FAN_IN)))]
+    for below, tied in itertools.pairwise((first, *above)):
+        factors.append(_TIMES_OF_PATCHES if below and not tied else 1.0)
     return tuple(
-        min(max(_UPDATES * batch_size * layer.positions(num_steps) * root, least), _MOST)
-        for layer, root in zip(model.layers, roots, strict=True)
+        min(max(_UPDATES * batch_size * layer.positions(num_steps) * factor, least), _MOST)
+        for layer, factor in zip(model.layers, factors, strict=True)
     )
 
 
