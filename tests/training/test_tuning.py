@@ -53,6 +53,7 @@ def test_the_best_is_not_below_the_defaults_and_a_search_goes_on(shapes, tmp_pat
     first, second, *others = (tmp_path / search_log.FILE).read_text().splitlines(keepends=True)
     for damage in (
         second[:20] + "\n", "[]\n", "[" * 99_999 + "\n", second.replace("seconds", "s"), second.replace("[0,", "[7,"),
+        second.replace("[0,", '["",'), second.replace("[0, ", "["), second.replace('"round": 0', '"round": null'),
         second.replace("checksum", "checksun"), second.replace('"epochs": ', '"epochs": 1'), second + first,
     ):  # fmt: skip
         (tmp_path / search_log.FILE).write_text("".join([first, damage, *others]))
