@@ -23,7 +23,7 @@ import numpy as np
 
 import bep_jax as bep
 from bep_jax.files import plots
-from bep_jax.learning.laws import group_size_near, usual_group_size
+from bep_jax.learning.laws import group_size_near, usual_group_sizes
 from bep_jax.training.fitting import start_states
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "settings"
@@ -171,12 +171,8 @@ def _limits(model: bep.Model, gate: float, groups: float) -> bep.Limits:
     """The gate is taken on \\|z\\| itself, so that it is the same factor of √K in every layer."""
     usual = bep.thresholds(model, bep.Rule())
     gates = [int(gate * layer.gate_fan_in**0.5) for layer in model.layers]
-    sizes = [_size(layer, groups) for layer in model.layers]
+    sizes = [group_size_near(width, width / groups) for width in model.widths] if groups else usual_group_sizes(model)
     return usual._replace(gate=jnp.asarray(gates, jnp.int32), group_size=jnp.asarray(sizes, jnp.int32))
-
-
-def _size(layer: Any, groups: float) -> int:
-    return group_size_near(layer.width, layer.width / groups) if groups else usual_group_size(layer)
 
 
 def main(names: Sequence[str]) -> None:

@@ -9,19 +9,18 @@ Axis letters: K fan-in, N neurons, B batch, M tied positions, T time steps.
 Source: measured; the page "Choosing settings" of the documentation has the figures.
 """
 
-import itertools
 import math
 from statistics import NormalDist
 
 from bep_jax.kernels.checks import check_count, check_type
-from bep_jax.network.layers.layer import Layer
 from bep_jax.network.model import Model
 
 _UPDATES = 0.64  # σ over samples times positions, up to so many inputs of the data:
 _FAN_IN, _PATCH = 784, 49
 _LEAST, _MOST = 64.0, 8192.0  # of σ; above, weights meet the ends of int16
-# Above convolutions, whose patches overlap: inputs that are alike add up to large steps in one direction.
+# Above convolutions, whose patches overlap: inputs that are alike add up to large sums, and to large steps.
 _LEAST_OF_PATCHES, _TIMES_OF_PATCHES = 128.0, 2.0
+_TIMES_GROUPS = 3.0  # of the dense layers there
 
 
 def initial_scale(model: Model, batch_size: int, num_steps: int | None = None) -> tuple[float, ...]:
@@ -59,13 +58,11 @@ def initial_scale(model: Model, batch_size: int, num_steps: int | None = None) -
         num_steps = check_count(num_steps, "num_steps", "initial_scale")
     if model.recurrent and num_steps is None:
         raise ValueError("initial_scale: a recurrent model wants num_steps, the time steps of a sample.")
-    first, *above = (layer.num_outputs != layer.width for layer in model.layers)  # positions side by side
-    least = _LEAST_OF_PATCHES if first or any(above) else _LEAST
-    layer = model.layers[0]
-    inputs = 1 if layer.over_time else max(fan_in for _, fan_in in layer.matrix_shapes)
-    factors = [math.sqrt(max(1.0, inputs / (_PATCH if first else _FAN_IN)))]
-    for below, tied in itertools.pairwise((first, *above)):
-        factors.append(_TIMES_OF_PATCHES if below and not tied else 1.0)
+    convolutions, first = _convolutions(model), model.layers[0]
+    least = _LEAST_OF_PATCHES if any(convolutions) else _LEAST
+    factors = [_TIMES_OF_PATCHES if above else 1.0 for above in _above_convolutions(model)]
+    inputs = 1 if first.over_time else max(fan_in for _, fan_in in first.matrix_shapes)
+    factors[0] = math.sqrt(max(1.0, inputs / (_PATCH if convolutions[0] else _FAN_IN)))
     return tuple(
         min(max(_UPDATES * batch_size * layer.positions(num_steps) * factor, least), _MOST)
         for layer, factor in zip(model.layers, factors, strict=True)
@@ -76,7 +73,8 @@ def gate_factors(model: Model) -> tuple[float, ...]:
     """c of each layer's usual gate, \\|z\\| <= c √K: its ``usual_gate``, wider in deep networks.
 
     Errors pass one gate fewer than there are dense layers, each with the share of its neurons that are open. Two layers
-    have 1 √K, open for 68 % of sums; with more, each is as wide as lets as many through all of them together.
+    have 1 √K, open for 68 % of sums; with more, each is as wide as lets as many through all of them together. The
+    dense layer above convolutions, whose sums are wider, has twice as wide a one.
 
     Example:
       >>> from bep_jax.network.model import mlp
@@ -88,7 +86,10 @@ def gate_factors(model: Model) -> tuple[float, ...]:
     normal = NormalDist()
     share = (2 * normal.cdf(1.0) - 1) ** (1 / max(1, depth - 1))
     reach = normal.inv_cdf((1 + share) / 2)
-    return tuple(layer.usual_gate * (reach if depth > 2 else 1.0) for layer in model.layers)
+    return tuple(
+        layer.usual_gate * (reach if depth > 2 else 1.0) * (_TIMES_OF_PATCHES if above else 1.0)
+        for layer, above in zip(model.layers, _above_convolutions(model), strict=True)
+    )
 
 
 def usual_gates(model: Model) -> tuple[int, ...]:
@@ -114,20 +115,36 @@ def divisors(width: int) -> list[int]:
     return sorted({*small, *(width // d for d in small)})
 
 
-def usual_groups(layer: Layer) -> float:
-    """How many groups a layer of N neurons is cut into: 0.3 √N, a recurrent cell 1.4 √N."""
-    return max(1.0, layer.usual_groups * math.sqrt(layer.width))
-
-
-def usual_group_size(layer: Layer) -> int:
-    """γ: the width over `usual_groups`; where it has one near, a divisor of the width. Else the last group is shorter.
+def usual_groups(model: Model) -> tuple[float, ...]:
+    """How many groups each layer of N neurons is cut into: 0.3 √N, a recurrent cell 1.4 √N, above convolutions 0.9 √N.
 
     Example:
-      >>> from bep_jax.network.layers.dense import Dense
-      >>> [usual_group_size(Dense(784, width)) for width in (35, 105, 255, 525, 1035, 101)]
-      [35, 35, 51, 75, 115, 33]
+      >>> from bep_jax.network.model import mlp
+      >>> usual_groups(mlp(num_inputs=784, widths=(400, 100), num_classes=10))
+      (6.0, 3.0)
     """
-    return group_size_near(layer.width, layer.width / usual_groups(layer))
+    convolutions = _convolutions(model)
+    times = [_TIMES_GROUPS if any(convolutions) and not own else 1.0 for own in convolutions]
+    return tuple(
+        max(1.0, more * layer.usual_groups * math.sqrt(layer.width))
+        for layer, more in zip(model.layers, times, strict=True)
+    )
+
+
+def usual_group_sizes(model: Model) -> tuple[int, ...]:
+    """γ of each layer: its width over `usual_groups`; where it has one near, a divisor of the width.
+
+    Where it has none the last group is shorter.
+
+    Example:
+      >>> from bep_jax.network.model import conv, mlp
+      >>> usual_group_sizes(mlp(num_inputs=784, widths=(35, 105, 255, 525, 1035, 101), num_classes=10))
+      (35, 35, 51, 75, 115, 33)
+      >>> usual_group_sizes(conv(image_shape=(28, 28), widths=(525, 525), num_classes=10))[1:]
+      (25, 25)
+    """
+    groups = zip(model.widths, usual_groups(model), strict=True)
+    return tuple(group_size_near(width, width / number) for width, number in groups)
 
 
 def group_size_near(width: int, wanted: float) -> int:
@@ -139,3 +156,14 @@ def group_size_near(width: int, wanted: float) -> int:
     """
     nearest = min(divisors(width), key=lambda d: (abs(math.log(d / wanted)), d))
     return nearest if abs(math.log(nearest / wanted)) <= math.log(1.8) else max(1, round(wanted))
+
+
+def _convolutions(model: Model) -> list[bool]:
+    """Of each layer, whether it is one: its positions lie side by side."""
+    return [layer.num_outputs != layer.width for layer in model.layers]
+
+
+def _above_convolutions(model: Model) -> list[bool]:
+    """Of each layer, whether it is the dense one above them."""
+    own = _convolutions(model)
+    return [below and not tied for below, tied in zip([False, *own[:-1]], own, strict=True)]

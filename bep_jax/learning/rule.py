@@ -21,7 +21,7 @@ from jax import export
 from bep_jax.kernels.checks import check_real, check_type, shown
 from bep_jax.kernels.host import to_host
 from bep_jax.kernels.isolate import tracing
-from bep_jax.learning.laws import divisors, usual_gates, usual_group_size
+from bep_jax.learning.laws import divisors, usual_gates, usual_group_sizes
 from bep_jax.network.model import Model
 
 # Keeps decimals such as 0.29 * 100 = 28.999999999999996 on the side of the integer that was meant.
@@ -40,7 +40,8 @@ class Rule:
       gate: ν >= 0; a neuron passes its desired activation down while |z| is at most ν times its fan-in K; None for
         1 / √K, in networks of three layers and more up to about twice that, in a recurrent cell 2 / √K.
       group_size: γ, neurons of which at most one learns per sample; one for all layers or one a layer (rnn: state,
-        output). It must divide each width. None for about 0.3 √N groups, in a recurrent cell 1.4 √N.
+        output). It must divide each width. None for about 0.3 √N groups, in a recurrent cell 1.4 √N,
+        above convolutions 0.9 √N.
       reinforcement: p_r in [0, 1]; how often a weight is pushed away from zero, before scaling by fan-in and error.
       bits: B in 8..16, of the hidden weights, which saturate at ±(2^(B-1) - 1).
       band: of layers that learn by band: a neuron learns while |z| is below so many times √K, right or wrong.
@@ -136,7 +137,7 @@ def thresholds(model: Model, rule: Rule) -> Limits:
             f"thresholds: wanted a Rule, got {type(rule).__name__}; a sweep is thresholds of several rules, stacked."
         )
     if rule.group_size is None:
-        sizes = tuple(map(usual_group_size, model.layers))
+        sizes = usual_group_sizes(model)
     else:
         sizes = rule.group_size if isinstance(rule.group_size, tuple) else (rule.group_size,) * len(model.layers)
     if len(sizes) != len(model.layers):
@@ -195,9 +196,9 @@ def limits_of(model: Model, rule: Rule | Limits) -> Limits:
     if isinstance(rule.group_size, jax.core.Tracer) or isinstance(rule.margin, jax.core.Tracer):
         return rule
     sizes, margin = np.asarray(rule.group_size), np.asarray(rule.margin)
-    for i, layer in enumerate(model.layers):
+    for i, (layer, usual) in enumerate(zip(model.layers, usual_group_sizes(model), strict=True)):
         for size in sizes[..., i].ravel().tolist():
-            if size < 1 or (layer.width % size and size != usual_group_size(layer)):
+            if size < 1 or (layer.width % size and size != usual):
                 raise ValueError(
                     f"limits: group_size must divide the width {layer.width} of layer {i + 1}, got {size}."
                 )

@@ -213,8 +213,8 @@ def settings(shape: Shape, candidate: Candidate, batch_size: int) -> tuple[Rule,
         gate = float(f"{candidate.gate * gate_factors(shape.network)[0] / math.sqrt(fan_in):.3g}")
     if candidate.groups != 1:
         group_size = tuple(
-            1 if layer.learns == "band" else _divisor(layer.width, usual_groups(layer) * candidate.groups)
-            for layer in layers
+            1 if layer.learns == "band" else _divisor(layer.width, usual * candidate.groups)
+            for layer, usual in zip(layers, usual_groups(shape.network), strict=True)
         )
     if candidate.scale != 1:
         scale = tuple(min(8192.0, candidate.scale * law) for law in _law(shape, batch_size))

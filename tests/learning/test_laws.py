@@ -41,8 +41,17 @@ def test_model_takes_one_scale_a_layer():
 
 
 def test_group_size_divides_where_a_divisor_is_near():
-    sizes = {width: laws.usual_group_size(bep.Dense(784, width)) for width in (1, 2, 7, 31, 33, 101, 525, 1035, 2070)}
+    widths = (1, 2, 7, 31, 33, 101, 525, 1035, 2070)
+    model = bep.mlp(num_inputs=784, widths=widths, num_classes=10)
+    sizes = dict(zip(widths, laws.usual_group_sizes(model), strict=True))
     assert sizes == {1: 1, 2: 2, 7: 7, 31: 31, 33: 33, 101: 33, 525: 75, 1035: 115, 2070: 138}
+
+
+def test_dense_layers_above_convolutions_have_more_groups():
+    filters = ((70, 7, 3), (70, 3, 1))
+    model = bep.conv(image_shape=(28, 28), filters=filters, widths=(525, 101), num_classes=10, learns="winners")
+    assert laws.usual_group_sizes(model) == (35, 35, 25, 11)
+    assert bep.thresholds(model, bep.Rule()).group_size.tolist() == [35, 35, 25, 11]
 
 
 def test_gates_are_wider_in_deep_networks():
@@ -50,7 +59,7 @@ def test_gates_are_wider_in_deep_networks():
     assert bep.thresholds(deep, bep.Rule()).gate.tolist() == [57, *[40] * 9]
     assert laws.gate_factors(bep.mlp(num_inputs=784, widths=(400,), num_classes=10)) == (1.0,)
     filters = bep.conv(image_shape=(28, 28), widths=(525, 525), num_classes=10)  # learn by band, and have no gate above
-    assert laws.gate_factors(filters) == (1.0, 1.0, 1.0)
+    assert laws.gate_factors(filters) == (1.0, 2.0, 1.0)  # the layer above them has a wider one
 
 
 def test_a_recurrent_cell_has_laws_of_its_own():
