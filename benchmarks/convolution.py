@@ -135,6 +135,7 @@ RUNS["law-mnist"] = Run(
     patience=None,
     decay_after=30,
 )
+RUNS["law-fashion"] = replace(RUNS["law-mnist"], data="fashion-mnist", bits=8, shift=0, epochs=(10, 20, 40))
 # A scale of the convolution that leaves room for eighths.
 RUNS["mnist-low-decay"] = replace(RUNS["mnist-decay"], scale=(1024.0, 164.0, 164.0))
 

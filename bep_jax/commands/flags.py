@@ -112,7 +112,7 @@ class RuleFlags:
         tuple[int, ...] | None,
         arg(
             metavar="N [N ...]",
-            help_behavior_hint="(default: about 0.3 √N groups of N neurons; conv 0.9; recurrent, random-prototypes 1.4)",
+            help_behavior_hint="(default: 0.3 √N groups of N neurons; conv 0.9; recurrent, random-prototypes 1.4)",
         ),
     ] = None
     """γ, one for all layers or one a layer: of so many neurons at most one learns per sample. Must divide the width."""
