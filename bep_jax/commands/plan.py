@@ -1,6 +1,7 @@
 """What the flags of ``python -m bep_jax train`` come to: data, network, rule and settings, before any data are read."""
 
 import dataclasses
+import functools
 import math
 import sys
 from collections.abc import Sequence
@@ -261,7 +262,7 @@ def make_plan(data: Data, network: Network, flags: RuleFlags, training: Training
         "test_fraction": data.test_fraction,
     }
     if rows is not None and kind not in ("rnn", "rocket") and data.input_bits is None:
-        options["encoder"] = images.fit_grey
+        options["encoder"] = functools.partial(images.fit_grey, otherwise=4) if kind == "conv" else images.fit_grey
     data_seed = draws if data.dataset == DRAWN else training.seed
     recurrent = {name: getattr(network, name) for name in _RECURRENT}
     return Plan(data.dataset, kind, widths, rule, scale, filters, recurrent, data_seed, options, training.batch_size)

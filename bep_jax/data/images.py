@@ -198,8 +198,8 @@ def _to_idx(values: np.ndarray) -> bytes:
     return bytes((0, 0, 8, values.ndim)) + struct.pack(f">{values.ndim}I", *values.shape) + values.tobytes()
 
 
-def fit_grey(train_x: np.ndarray) -> encode.Encoder:
-    """The encoder of images by what is in them: eight levels where most of what is drawn is grey, else one bit.
+def fit_grey(train_x: np.ndarray, otherwise: int = 1) -> encode.Encoder:
+    """The encoder of images by what is in them: eight bits a pixel where most of what is drawn is grey, else ``otherwise``.
 
     Grey is what lies between a tenth and nine tenths of the brightest value, drawn what is above the darkest.
     """
@@ -208,4 +208,4 @@ def fit_grey(train_x: np.ndarray) -> encode.Encoder:
     drawn = np.count_nonzero(share)
     if 2 * np.count_nonzero((share > 0.1) & (share < 0.9)) > drawn:
         return encode.fit_levels(train_x, _GREY_LEVELS)
-    return encode.fit_median(train_x)
+    return encode.fit_median(train_x) if otherwise == 1 else encode.fit_levels(train_x, otherwise)

@@ -744,3 +744,6 @@ def test_grey_images_get_levels():
     ink = np.where(rng.random((50, 30)) < 0.8, 0, 255).astype(np.uint8)
     assert images.fit_grey(ink).num_bits == 30
     assert images.fit_grey(rng.integers(0, 256, (50, 30)).astype(np.uint8)).num_bits == 8 * 30
+    assert images.fit_grey(ink, otherwise=4).num_bits == 30  # nothing lies between
+    edges = np.where(rng.random((50, 30)) < 0.1, rng.integers(30, 220, (50, 30)), ink).astype(np.uint8)
+    assert images.fit_grey(edges, otherwise=4).num_bits == 4 * 30
