@@ -199,7 +199,7 @@ def _to_idx(values: np.ndarray) -> bytes:
 
 
 def fit_grey(train_x: np.ndarray, otherwise: int = 1) -> encode.Encoder:
-    """The encoder of images by what is in them: eight bits a pixel where most of what is drawn is grey, else ``otherwise``.
+    """The encoder of images by what is in them: eight bits a pixel where most of it is grey, else ``otherwise``.
 
     Grey is what lies between a tenth and nine tenths of the brightest value, drawn what is above the darkest.
     """

@@ -20,6 +20,7 @@ _FAN_IN, _PATCH = 784, 49
 _LEAST, _MOST = 64.0, 8192.0  # of σ; above, weights meet the ends of int16
 # Above convolutions, whose patches overlap: inputs that are alike add up to large sums, and to large steps.
 _LEAST_OF_PATCHES, _TIMES_OF_PATCHES = 128.0, 2.0
+_MANY = 2048  # inputs of a layer above convolutions, from twice so many on its scale grows with them
 _TIMES_GROUPS = 3.0  # of the dense layers there
 
 
@@ -28,7 +29,7 @@ def initial_scale(model: Model, batch_size: int, num_steps: int | None = None) -
 
     In a first dense layer of K > 784 inputs √(K / 784) times as much, in a first convolution of K > 49 inputs a patch
     √(K / 49) times: where many inputs are alike, as the levels of a pixel are, a step moves sums further. In networks
-    with convolutions at least 128, and twice as much in the layer above them.
+    with convolutions at least 128, and in the layer above them K / 2048 times as much, at least twice.
 
     Args:
       model: a `Model`.
@@ -60,7 +61,10 @@ def initial_scale(model: Model, batch_size: int, num_steps: int | None = None) -
         raise ValueError("initial_scale: a recurrent model wants num_steps, the time steps of a sample.")
     convolutions, first = _convolutions(model), model.layers[0]
     least = _LEAST_OF_PATCHES if any(convolutions) else _LEAST
-    factors = [_TIMES_OF_PATCHES if above else 1.0 for above in _above_convolutions(model)]
+    factors = [
+        max(_TIMES_OF_PATCHES, layer.gate_fan_in / _MANY) if above else 1.0
+        for layer, above in zip(model.layers, _above_convolutions(model), strict=True)
+    ]
     inputs = 1 if first.over_time else max(fan_in for _, fan_in in first.matrix_shapes)
     factors[0] = math.sqrt(max(1.0, inputs / (_PATCH if convolutions[0] else _FAN_IN)))
     return tuple(

@@ -21,6 +21,8 @@ def test_scale_grows_with_samples_times_positions():
     two = bep.conv(image_shape=(28, 28), channels=4, filters=((64, 7, 3), (8, 3, 1)), widths=(15, 15), num_classes=2)
     assert bep.initial_scale(two, 50) == (4096.0, 32.0 * 36, 128.0, 128.0)
     assert bep.initial_scale(two, 150)[2:] == (192.0, 128.0)
+    wide = bep.conv(image_shape=(28, 28), filters=((128, 7, 3),), widths=(15, 15), num_classes=2)
+    assert bep.initial_scale(wide, 100) == (4096.0, 256.0, 128.0)  # twice those of 64 filters
     assert bep.initial_scale(cell, 10**6, num_steps=1000) == (8192.0, 8192.0)
 
 
