@@ -78,13 +78,14 @@ def _fit(method: str, model: Model, settings: Sequence[Rule | float], data: Any,
     if method == "local-rule":
         return local_rule.fit(model, _stacked([local_rule.thresholds(model, r) for r in rules]), data, **options)
     if method == "random-features":
-        upper = random_features.trained_part(model)
-        number = len(upper.layers)
+        number = len(random_features.trained_part(model).layers)
         rules = [
             dataclasses.replace(r, group_size=r.group_size[-number:]) if isinstance(r.group_size, tuple) else r
             for r in rules
         ]
-        return random_features.fit(model, _stacked([thresholds(upper, r) for r in rules]), data, **options)
+        return random_features.fit(
+            model, _stacked([random_features.thresholds(model, r) for r in rules]), data, **options
+        )
     return fit_bep(model, _stacked([thresholds(model, r) for r in rules]), data, **options)
 
 

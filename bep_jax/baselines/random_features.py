@@ -7,7 +7,7 @@ Source: arXiv 2512.04189, the rule of the layers that are trained.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Unpack
 
 import jax
@@ -34,7 +34,7 @@ def fit(
 
     Args:
       model: a `Model` of at least two layers. Under dense layers its convolutions are frozen, else all but the last.
-      rule: a `Rule` with group sizes of the trained layers, or the `Limits` of `trained_part`, with a leading axis
+      rule: a `Rule` with group sizes of the trained layers, or what `thresholds` of it says, with a leading axis
         ``[S]`` a sweep.
       data, seeds, scale: as for `bep_jax.fit`; a scale for all layers, None for `bep_jax.initial_scale`.
       **options: as for `bep_jax.fit`: epochs, batch_size, key, validation, patience, callbacks, progress,
@@ -54,7 +54,7 @@ def fit(
     """
     seeds = check_seeds(seeds)
     check_type(rule, (bep.Rule, bep.Limits), "rule", "random_features")
-    limits = limits_of(trained_part(model), rule)
+    limits = thresholds(model, rule) if isinstance(rule, bep.Rule) else limits_of(trained_part(model), rule)
     return loop.train(
         RandomFeaturesLearner(model, _scale(model, scale, options)),
         loop.per_seed(limits, limits.margin.ndim == 1, len(seeds)),
@@ -64,12 +64,35 @@ def fit(
     )
 
 
-def _scale(model: bep.Model, scale: float | None, options: loop.Options) -> float:
+def _scale(model: bep.Model, scale: float | None, options: loop.Options) -> float | tuple[float, ...]:
+    if scale is not None:
+        return check_positive(scale, "scale", "random_features")
+    batch_size = options.get("batch_size", 100)
+    # A recurrent cell is frozen, and its time steps are not known.
     return (
-        bep.initial_scale(trained_part(model), options.get("batch_size", 100))[0]
-        if scale is None
-        else check_positive(scale, "scale", "random_features")
+        bep.initial_scale(trained_part(model), batch_size)[0]
+        if model.recurrent
+        else bep.initial_scale(model, batch_size)
     )
+
+
+def thresholds(model: bep.Model, rule: bep.Rule) -> bep.Limits:
+    """The integers that a rule means for the trained layers, what is not named as in the whole model.
+
+    Args:
+      model: a `Model` of at least two layers.
+      rule: a `Rule` with group sizes of the trained layers.
+
+    Example:
+      >>> model = bep.conv(image_shape=(28, 28), widths=(525, 525), num_classes=10)
+      >>> thresholds(model, bep.Rule()).group_size  # above convolutions
+      Array([25, 25], dtype=int32)
+    """
+    upper = trained_part(model)
+    number = len(upper.layers)
+    limits, whole = bep.thresholds(upper, rule), bep.thresholds(model, replace(rule, group_size=None))
+    sizes = whole.group_size[-number:] if rule.group_size is None else limits.group_size
+    return limits._replace(gate=whole.gate[-number:], group_size=sizes)
 
 
 def trained_part(model: bep.Model) -> bep.Model:
@@ -91,15 +114,15 @@ class RandomFeaturesLearner:
 
     Args:
       model: a `Model`.
-      scale: σ of the initial hidden weights.
+      scale: σ of the initial hidden weights, one or one a layer.
     """
 
     model: bep.Model
-    scale: float = field(default=64.0, compare=False)  # of `init` alone
+    scale: float | tuple[float, ...] = field(default=64.0, compare=False)  # of `init` alone
 
     @property
     def _upper(self) -> BinaryLearner:
-        return BinaryLearner(trained_part(self.model), self.scale)
+        return BinaryLearner(trained_part(self.model))
 
     @property
     def _frozen(self) -> int:

@@ -17,7 +17,7 @@ from bep_jax.network.model import Model
 
 _UPDATES = 0.64  # σ over samples times positions, up to so many inputs of the data:
 _FAN_IN, _PATCH = 784, 49
-_LEAST, _MOST = 64.0, 8192.0  # of σ; above, weights meet the ends of int16
+_LEAST, MOST_SCALE = 64.0, 8192.0  # of σ; above, weights meet the ends of int16
 # Above convolutions, whose patches overlap: inputs that are alike add up to large sums, and to large steps.
 _LEAST_OF_PATCHES, _TIMES_OF_PATCHES = 128.0, 2.0
 _MANY = 2048  # inputs of a layer above convolutions, from twice so many on its scale grows with them
@@ -68,7 +68,7 @@ def initial_scale(model: Model, batch_size: int, num_steps: int | None = None) -
     inputs = 1 if first.over_time else max(fan_in for _, fan_in in first.matrix_shapes)
     factors[0] = math.sqrt(max(1.0, inputs / (_PATCH if convolutions[0] else _FAN_IN)))
     return tuple(
-        min(max(_UPDATES * batch_size * layer.positions(num_steps) * factor, least), _MOST)
+        min(max(_UPDATES * batch_size * layer.positions(num_steps) * factor, least), MOST_SCALE)
         for layer, factor in zip(model.layers, factors, strict=True)
     )
 

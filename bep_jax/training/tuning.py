@@ -22,7 +22,7 @@ import numpy as np
 
 from bep_jax.data.dataset import Dataset, check_seed
 from bep_jax.kernels.checks import check_flag, check_path, check_real, check_type
-from bep_jax.learning.laws import divisors, gate_factors, initial_scale, usual_groups
+from bep_jax.learning.laws import MOST_SCALE, divisors, gate_factors, initial_scale, usual_groups
 from bep_jax.learning.rule import Rule, thresholds
 from bep_jax.network.model import Model, mlp, rnn
 from bep_jax.training.checkpoint import fingerprint
@@ -217,7 +217,7 @@ def settings(shape: Shape, candidate: Candidate, batch_size: int) -> tuple[Rule,
             for layer, usual in zip(layers, usual_groups(shape.network), strict=True)
         )
     if candidate.scale != 1:
-        scale = tuple(min(8192.0, candidate.scale * law) for law in _law(shape, batch_size))
+        scale = tuple(min(MOST_SCALE, candidate.scale * law) for law in _law(shape, batch_size))
     rule = Rule(
         margin=candidate.margin,
         gate=gate,

@@ -9,6 +9,7 @@ from training.test_fitting import assert_same_row, make_data
 
 import bep_jax as bep
 from bep_jax.baselines import local_rule, qat, random_features
+from bep_jax.learning.rule import limits_of
 
 MLP = bep.mlp(num_inputs=40, widths=(15, 30), num_classes=3)
 RNN = bep.rnn(num_inputs=20, state_width=15, output_width=30, num_classes=3)
@@ -69,6 +70,17 @@ def test_random_features_freeze_what_is_not_the_last_layer_or_dense(model, group
     new, _, _ = step(limits, params, state, data.train_x[:9], data.train_y[:9], jnp.ones(9, bool))
     changed = [bool((a != b).any()) for a, b in zip(params.hidden, new.hidden, strict=True)]
     assert changed == list(map(bool, trained))
+
+
+def test_random_features_have_the_settings_of_the_whole_model():
+    model = bep.conv(image_shape=(8, 5), filters=((7, 3, 1),), widths=(101, 30), num_classes=3)
+    whole, upper = bep.thresholds(model, bep.Rule()), random_features.thresholds(model, bep.Rule())
+    assert whole.group_size.tolist() == [7, 11, 6] and upper.group_size.tolist() == [11, 6]
+    assert whole.gate.tolist()[1:] == upper.gate.tolist()
+    assert random_features.thresholds(model, bep.Rule(group_size=(1, 5))).group_size.tolist() == [1, 5]
+    limits_of(random_features.trained_part(model), upper)  # a size that does not divide is one of these
+    with pytest.raises(ValueError, match="must divide the width 30"):
+        limits_of(random_features.trained_part(model), upper._replace(group_size=jnp.array([11, 7])))
 
 
 def test_random_features_train_the_last_layer_alone():
