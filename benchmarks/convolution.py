@@ -136,6 +136,17 @@ RUNS["law-mnist"] = Run(
     decay_after=30,
 )
 RUNS["law-fashion"] = replace(RUNS["law-mnist"], data="fashion-mnist", bits=8, shift=0, epochs=(10, 20, 40))
+RUNS["law-two"] = replace(RUNS["law-mnist"], filters=((64, 7, 3), (128, 3, 1)), seeds=(0,))
+for _data in ("mnist", "fashion"):  # beside them: filters as they were drawn, as many bits in dense layers, and floats
+    _plain = replace(RUNS[f"law-{_data}"], seeds=(0,), shift=0)
+    RUNS[f"frozen-{_data}"] = replace(_plain, method="frozen", epochs=(20,), decay_after=None)
+    RUNS[f"qat-{_data}"] = replace(_plain, method="qat", epochs=(5, 10, 15), decay_after=None)
+RUNS["dense-mnist"] = replace(
+    RUNS["law-mnist"], filters=None, widths=(1050, 1050), method="winners", seeds=(0,), shift=0
+)
+RUNS["dense-fashion"] = replace(
+    RUNS["law-fashion"], filters=None, widths=(645, 645), method="winners", seeds=(0,), epochs=(40,)
+)
 # A scale of the convolution that leaves room for eighths.
 RUNS["mnist-low-decay"] = replace(RUNS["mnist-decay"], scale=(1024.0, 164.0, 164.0))
 
@@ -152,17 +163,25 @@ def run(name: str) -> None:
         model = bep.mlp(num_inputs=data.num_inputs, widths=one.widths, num_classes=data.num_classes)
     else:
         learns = "band" if one.method in ("frozen", "qat") else one.method
-        sizes = {"image_shape": (28, 28), "channels": one.bits, "filters": one.filters, "widths": one.widths}
+        sizes: dict[str, Any] = {
+            "image_shape": (28, 28),
+            "channels": one.bits,
+            "filters": one.filters,
+            "widths": one.widths,
+        }
         model = bep.conv(**sizes, num_classes=data.num_classes, learns=learns)
     options: dict[str, Any] = {"batch_size": one.batch, "progress": False, "keep": one.keep, "patience": one.patience}
     seeds = [seed for _ in one.rules for seed in one.seeds]
-    fit: Callable = bep.fit
+    fit: Callable[..., bep.Result] = bep.fit
     rule: Any = [bep.Rule(**r) for r in one.rules]
     if one.method == "qat":
-        fit, rule = qat.fit, qat.Settings(batch_norm=True)
+
+        def fit(model: bep.Model, rule: Any, data: Any, **options: Any) -> bep.Result:
+            return qat.fit(model, data, batch_norm=True, **options)
+
     elif one.method == "frozen":
-        fit = random_features.fit
-        rule = rule[0]
+        fit, rule = random_features.fit, rule[0]
+        options["scale"] = None
     else:
         limits = [bep.thresholds(model, r) for r in rule for _ in one.seeds]
         rule = jax.tree.map(lambda *rows: jnp.stack(rows), *limits)
