@@ -141,12 +141,18 @@ for _data in ("mnist", "fashion"):  # beside them: filters as they were drawn, a
     _plain = replace(RUNS[f"law-{_data}"], seeds=(0,), shift=0)
     RUNS[f"frozen-{_data}"] = replace(_plain, method="frozen", epochs=(20,), decay_after=None)
     RUNS[f"qat-{_data}"] = replace(_plain, method="qat", epochs=(5, 10, 15), decay_after=None)
-RUNS["dense-mnist"] = replace(
-    RUNS["law-mnist"], filters=None, widths=(1050, 1050), method="winners", seeds=(0,), shift=0
+_dense = Run(
+    "mnist",
+    4,
+    filters=None,
+    widths=(1050, 1050),
+    method="winners",
+    epochs=(40,),
+    batch=128,
+    patience=None,
+    decay_after=30,
 )
-RUNS["dense-fashion"] = replace(
-    RUNS["law-fashion"], filters=None, widths=(645, 645), method="winners", seeds=(0,), epochs=(40,)
-)
+RUNS["dense-mnist"], RUNS["dense-fashion"] = _dense, replace(_dense, data="fashion-mnist", bits=8, widths=(645, 645))
 # A scale of the convolution that leaves room for eighths.
 RUNS["mnist-low-decay"] = replace(RUNS["mnist-decay"], scale=(1024.0, 164.0, 164.0))
 
