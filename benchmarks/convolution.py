@@ -137,6 +137,7 @@ RUNS["law-mnist"] = Run(
 )
 RUNS["law-fashion"] = replace(RUNS["law-mnist"], data="fashion-mnist", bits=8, shift=0, epochs=(10, 20, 40))
 RUNS["mirror-fashion"] = replace(RUNS["law-fashion"], mirror=True, seeds=(0,), epochs=(50,), decay_after=38)
+RUNS["shift-fashion"] = replace(RUNS["mirror-fashion"], mirror=False, shift=1, epochs=(60,), decay_after=45)
 RUNS["law-two"] = replace(RUNS["law-mnist"], filters=((64, 7, 3), (128, 3, 1)), seeds=(0,))
 for _data in ("mnist", "fashion"):  # beside them: filters as they were drawn, as many bits in dense layers, and floats
     _plain = replace(RUNS[f"law-{_data}"], seeds=(0,), shift=0)
