@@ -28,8 +28,8 @@ from bep_jax.files import runs
 FOLDER = Path(__file__).parent / "results" / "convolution"
 TITLE = """# Convolutions on images
 
-Official test files; a tenth of the training images is held out and decides. Batches of 128 where nothing else is said. Accuracies
-in %.
+Official test files; a tenth of the training images is held out and decides. Batches of 128 where nothing else is said.
+Accuracies in %.
 """
 HEADER = (
     *("data", "network", "learns by", "settings", "bits a pixel", "bits of weights", "epochs", "networks"),

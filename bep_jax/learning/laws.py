@@ -17,6 +17,9 @@ from bep_jax.network.model import Model
 
 _UPDATES = 0.64  # σ over samples times positions, up to so many inputs of the data:
 _FAN_IN, _PATCH = 784, 49
+_BATCH = (
+    100  # samples; σ of a first dense layer grows with its inputs in smaller batches, with their root in large ones
+)
 _LEAST, MOST_SCALE = 64.0, 8192.0  # of σ; above, weights meet the ends of int16
 # Above convolutions, whose patches overlap: inputs that are alike add up to large sums, and to large steps.
 _LEAST_OF_PATCHES, _TIMES_OF_PATCHES = 128.0, 2.0
@@ -27,8 +30,9 @@ _TIMES_GROUPS = 3.0  # of the dense layers there
 def initial_scale(model: Model, batch_size: int, num_steps: int | None = None) -> tuple[float, ...]:
     """The scale σ that hidden weights start with, by layer: 0.64 B M, at least 64 and at most 8192.
 
-    In a first dense layer of K > 784 inputs √(K / 784) times as much, in a first convolution of K > 49 inputs a patch
-    √(K / 49) times: where many inputs are alike, as the levels of a pixel are, a step moves sums further. In networks
+    In a first dense layer of K > 784 inputs K / 784 times as much, of B > 100 samples max(100 / B K / 784, √(K / 784))
+    times, in a first convolution of K > 49 inputs a patch √(K / 49) times: where many inputs are alike, as the levels
+    of a pixel are, a step moves sums further. In networks
     with convolutions at least 128, and in the layer above them K / 2048 times as much, at least twice.
 
     Args:
@@ -50,8 +54,9 @@ def initial_scale(model: Model, batch_size: int, num_steps: int | None = None) -
       >>> cell = rnn(num_inputs=28, state_width=35, output_width=15, num_classes=10)
       >>> initial_scale(cell, batch_size=100, num_steps=28)
       (1792.0, 64.0)
-      >>> initial_scale(mlp(num_inputs=3136, widths=(525, 525), num_classes=10), batch_size=200)
-      (256.0, 128.0)
+      >>> levels = mlp(num_inputs=3136, widths=(525, 525), num_classes=10)
+      >>> [initial_scale(levels, batch_size) for batch_size in (100, 200, 400)]
+      [(256.0, 64.0), (256.0, 128.0), (512.0, 256.0)]
     """
     check_type(model, Model, "model", "initial_scale")
     batch_size = check_count(batch_size, "batch_size", "initial_scale")
@@ -66,7 +71,10 @@ def initial_scale(model: Model, batch_size: int, num_steps: int | None = None) -
         for layer, above in zip(model.layers, _above_convolutions(model), strict=True)
     ]
     inputs = 1 if first.over_time else max(fan_in for _, fan_in in first.matrix_shapes)
-    factors[0] = math.sqrt(max(1.0, inputs / (_PATCH if convolutions[0] else _FAN_IN)))
+    more = max(1.0, inputs / (_PATCH if convolutions[0] else _FAN_IN))
+    factors[0] = math.sqrt(more)
+    if not convolutions[0]:
+        factors[0] = max(factors[0], min(1.0, _BATCH / batch_size) * more)
     return tuple(
         min(max(_UPDATES * batch_size * layer.positions(num_steps) * factor, least), MOST_SCALE)
         for layer, factor in zip(model.layers, factors, strict=True)

@@ -13,6 +13,7 @@ def test_scale_grows_with_samples_times_positions():
     assert bep.initial_scale(model, 400) == (256.0, 256.0)
     levels = bep.mlp(num_inputs=4 * 784, widths=(525, 255), num_classes=10)
     assert bep.initial_scale(levels, 400) == (512.0, 256.0)
+    assert [bep.initial_scale(levels, b)[0] for b in (10, 50, 100, 128)] == [64.0, 128.0, 256.0, 256.0]
     cell = bep.rnn(num_inputs=28, state_width=35, output_width=15, num_classes=10)
     assert bep.initial_scale(cell, 100, num_steps=28) == (1792.0, 64.0)
     filters = bep.conv(image_shape=(28, 28), widths=(15,), num_classes=2)
