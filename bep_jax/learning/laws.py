@@ -13,6 +13,7 @@ import math
 from statistics import NormalDist
 
 from bep_jax.kernels.checks import check_count, check_type
+from bep_jax.network.layers.layer import Layer
 from bep_jax.network.model import Model
 
 _UPDATES = 0.64  # σ over samples times positions, up to so many inputs of the data:
@@ -136,11 +137,14 @@ def usual_groups(model: Model) -> tuple[float, ...]:
       (6.0, 3.0)
     """
     convolutions = _convolutions(model)
-    times = [_TIMES_GROUPS if any(convolutions) and not own else 1.0 for own in convolutions]
     return tuple(
-        max(1.0, more * layer.usual_groups * math.sqrt(layer.width))
-        for layer, more in zip(model.layers, times, strict=True)
+        _groups(layer, any(convolutions) and not own) for layer, own in zip(model.layers, convolutions, strict=True)
     )
+
+
+def _groups(layer: Layer, above_convolutions: bool) -> float:
+    times = _TIMES_GROUPS if above_convolutions else 1.0
+    return max(1.0, times * layer.usual_groups * math.sqrt(layer.width))
 
 
 def usual_group_sizes(model: Model) -> tuple[int, ...]:
@@ -157,6 +161,17 @@ def usual_group_sizes(model: Model) -> tuple[int, ...]:
     """
     groups = zip(model.widths, usual_groups(model), strict=True)
     return tuple(group_size_near(width, width / number) for width, number in groups)
+
+
+def may_be_usual(layer: Layer, size: int) -> bool:
+    """Whether γ is that of `usual_group_sizes` for this layer in some model.
+
+    Example:
+      >>> from bep_jax.network.layers.dense import Dense
+      >>> [size for size in range(1, 102) if may_be_usual(Dense(784, 101), size)]
+      [11, 33]
+    """
+    return size in (group_size_near(layer.width, layer.width / _groups(layer, above)) for above in (False, True))
 
 
 def group_size_near(width: int, wanted: float) -> int:

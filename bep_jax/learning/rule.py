@@ -21,7 +21,7 @@ from jax import export
 from bep_jax.kernels.checks import check_real, check_type, shown
 from bep_jax.kernels.host import to_host
 from bep_jax.kernels.isolate import tracing
-from bep_jax.learning.laws import divisors, group_size_near, usual_gates, usual_group_sizes
+from bep_jax.learning.laws import divisors, may_be_usual, usual_gates, usual_group_sizes
 from bep_jax.network.model import Model
 
 # Keeps decimals such as 0.29 * 100 = 28.999999999999996 on the side of the integer that was meant.
@@ -196,11 +196,12 @@ def limits_of(model: Model, rule: Rule | Limits) -> Limits:
     if isinstance(rule.group_size, jax.core.Tracer) or isinstance(rule.margin, jax.core.Tracer):
         return rule
     sizes, margin = np.asarray(rule.group_size), np.asarray(rule.margin)
-    for i, width in enumerate(model.widths):
+    for i, layer in enumerate(model.layers):
         for size in sizes[..., i].ravel().tolist():
-            # Where no divisor is near, the law takes what does not divide; the layer may be part of another model.
-            if not 1 <= size <= width or group_size_near(width, size) != size:
-                raise ValueError(f"limits: group_size must divide the width {width} of layer {i + 1}, got {size}.")
+            if size < 1 or (layer.width % size and not may_be_usual(layer, size)):
+                raise ValueError(
+                    f"limits: group_size must divide the width {layer.width} of layer {i + 1}, got {size}."
+                )
     if np.any(margin < 1) or np.any(margin > model.num_outputs):
         raise ValueError(f"limits: margin must be in 1..{model.num_outputs}, the last width, got {margin.tolist()}.")
     return rule
