@@ -38,7 +38,8 @@ class Rule:
     Args:
       margin: r in (0, 1]; a sample learns while its margin is below r times the last layer's width.
       gate: ν >= 0; a neuron passes its desired activation down while |z| is at most ν times its fan-in K; None for
-        1 / √K, in networks of three layers and more up to about twice that, in a recurrent cell 2 / √K.
+        1 / √K, in networks of three layers and more up to about twice that, in a recurrent cell 2 / √K, directly above
+        convolutions twice as much.
       group_size: γ, neurons of which at most one learns per sample; one for all layers or one a layer (rnn: state,
         output). It must divide each width. None for about 0.3 √N groups, in a recurrent cell 1.4 √N,
         above convolutions 0.9 √N.
