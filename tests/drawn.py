@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bep_jax import encode
-from bep_jax.encode import Composition, Expansion, Rocket, Thermometer
+from bep_jax.encode import Composition, Edges, Expansion, Rocket, Thermometer
 from bep_jax.network.model import Params
 
 
@@ -36,6 +36,12 @@ def rocket(num_steps, channels, num_bits=1):
     return Rocket(thermometer(channels, 15), groups, biases, thermometer(84, num_bits, np.int32), num_steps)
 
 
+def edges(image_shape, num_bits=2):
+    """Of images of one value a pixel."""
+    thresholds = np.array([[-9, 8]], np.int16)
+    return Edges(image_shape, thermometer(1, num_bits, np.uint8), Thermometer(thresholds))
+
+
 def assert_same_encoder(a, b):
     assert type(a) is type(b)
     if isinstance(a, Composition | tuple):
@@ -50,6 +56,9 @@ def assert_same_encoder(a, b):
         np.testing.assert_array_equal(a.biases, b.biases)
         assert a.num_steps == b.num_steps
         assert_same_encoder((a.levels, a.counted), (b.levels, b.counted))
+    elif isinstance(a, Edges):
+        assert a.image_shape == b.image_shape
+        assert_same_encoder((a.levels, a.differences), (b.levels, b.differences))
     elif a is not None:
         np.testing.assert_array_equal(a.thresholds, b.thresholds)
         assert a.thresholds.dtype == b.thresholds.dtype.newbyteorder("=")

@@ -13,7 +13,7 @@ import numpy as np
 from tyro.conf import arg
 
 from bep_jax.commands.flags import RuleFlags
-from bep_jax.data.encode import Composition, Encoder, Expansion, Rocket, Thermometer
+from bep_jax.data.encode import Composition, Edges, Encoder, Expansion, Rocket, Thermometer
 from bep_jax.export.header import to_c
 from bep_jax.export.model_file import Saved, load
 from bep_jax.export.predict import num_networks, one_network, probabilities, read_samples, scores
@@ -176,6 +176,9 @@ def _float32(encoder: Encoder | None) -> Encoder | None:
         return Composition(tuple(_float32(one) for one in encoder.encoders))  # type: ignore[misc]
     if isinstance(encoder, Rocket):
         return dataclasses.replace(encoder, levels=_float32(encoder.levels))  # type: ignore[arg-type]
+    if isinstance(encoder, Edges) and encoder.levels.thresholds.dtype == np.float64:
+        levels, differences = _float32(encoder.levels), _float32(encoder.differences)
+        return Edges(encoder.image_shape, levels, differences)  # type: ignore[arg-type]
     if isinstance(encoder, Thermometer) and encoder.thresholds.dtype == np.float64:
         return dataclasses.replace(encoder, thresholds=encoder.thresholds.astype(np.float32))
     return encoder
@@ -229,6 +232,9 @@ def _encoder_text(encoder: Encoder | tuple[Encoder, ...] | None) -> str:
         most = encoder.thresholds.shape[1]
         up_to = "" if encoder.counts is None else "up to "
         return f"thermometer, {encoder.num_features:,} features of {up_to}{most} bit{'s' * (most > 1)}"
+    if isinstance(encoder, Edges):
+        shape = "×".join(map(str, encoder.image_shape))
+        return f"{encoder.pixel_bits} bits of levels and edges for each of {shape} pixels"
     if isinstance(encoder, Rocket):
         return f"{encoder.biases.size:,} counts of kernels' responses in {encoder.num_steps} steps"
     if isinstance(encoder, Expansion):

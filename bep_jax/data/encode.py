@@ -1,4 +1,4 @@
-"""Input encoders: numbers to packed ±1 words. Thermometer, levels, median, kernels of series, and expansion of bits.
+"""Input encoders: numbers to packed ±1 words. Thermometer, levels, median, edges, kernels of series, expansion of bits.
 
 An encoder is fitted on training data, once, and then is a plain function ``encoder(x) -> words`` on the host: NumPy
 compares values in the precision of the thresholds (JAX would round float64 to float32 first). Its fields are NumPy
@@ -11,6 +11,8 @@ Source: BEP (arXiv 2512.04189), Section 4: distributive thermometer, median, ±1
 
 import dataclasses
 import itertools
+import math
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import jax
@@ -19,22 +21,26 @@ import numpy as np
 import numpy.typing as npt
 
 from bep_jax.data import rocket
+from bep_jax.data.edges import Edges, fit_thresholds
 from bep_jax.data.expansion import Expansion
 from bep_jax.data.rocket import Rocket
-from bep_jax.data.thermometer import Thermometer, distributed, isnan, midpoints
-from bep_jax.data.words import as_numbers
+from bep_jax.data.thermometer import Thermometer, placed, value_range
+from bep_jax.data.thermometer import fit_exactly as fit_exactly
 from bep_jax.data.words import pack_host as pack_host
+from bep_jax.data.words import training_data
 from bep_jax.kernels import bits
-from bep_jax.kernels.checks import check_count
+from bep_jax.kernels.checks import check_count, check_several
 
 __all__ = [
     "Composition",
+    "Edges",
     "Encoder",
     "Expansion",
     "Rocket",
     "Thermometer",
     "compose",
     "expansion",
+    "fit_edges",
     "fit_levels",
     "fit_median",
     "fit_rocket",
@@ -42,6 +48,7 @@ __all__ = [
 ]
 
 _MOST_BITS = 15  # of a feature, where the data decide
+_LEVEL_BITS = 4  # of a pixel beside its edges
 _MOST_BYTES = 1 << 31  # of the matrix of an expansion
 _INPUT_BITS = 6272  # of all features together, then: 8 bits for each of 784 pixels
 _ROCKET_GROUPS, _ROCKET_COUNTS, _ROCKET_BITS = 48, 12, 4  # groups of kernels at most, with counts, of bits
@@ -112,39 +119,17 @@ def fit_thermometer(train: npt.ArrayLike, num_bits: int | None = None) -> Thermo
       >>> bits.unpack(encoder(np.array([2.9, 1.0])), num_bits=3)
       Array([ 1, -1,  1], dtype=int8)
     """
-    train = _training(train, "fit_thermometer")
+    train = training_data(train, "fit_thermometer")
     num_bits = _num_bits(num_bits, train.shape[-1], "fit_thermometer")
     columns = train.reshape(-1, train.shape[-1]).T
-    placed = [_placed(column, num_bits) for column in columns]
-    counts = np.array([len(found) for found in placed], np.int32)
+    found = [placed(column, num_bits) for column in columns]
+    counts = np.array([len(one) for one in found], np.int32)
     if not counts.any():
-        raise ValueError(f"fit_thermometer: none of the {len(placed)} features varies in the training data.")
-    thresholds = np.zeros((len(placed), counts.max()), train.dtype)
-    for row, found in zip(thresholds, placed, strict=True):
-        row[: len(found)] = found
-        row[len(found) :] = found[-1] if len(found) else 0
-    return Thermometer(thresholds, counts)
-
-
-def fit_exactly(train: npt.ArrayLike, counts: np.ndarray) -> Thermometer:
-    """:func:`fit_thermometer` with so many bits for each feature, whatever the values in these data.
-
-    A feature with fewer distinct values has its thresholds more than once, and a constant one never a set bit.
-
-    Args:
-      train: as for :func:`fit_thermometer`.
-      counts: int ``[F]``, each at least 1.
-
-    Example:
-      >>> fit_exactly(np.array([[0.0, 7.0], [1.0, 7.0], [2.0, 7.0]]), np.array([4, 1])).thresholds[0]
-      array([0.5, 0.5, 1.5, 1.5])
-    """
-    train = _training(train, "fit_exactly")
-    never = np.inf if np.issubdtype(train.dtype, np.floating) else np.iinfo(train.dtype).max
-    thresholds = np.full((len(counts), counts.max()), never, train.dtype)
-    for row, column, count in zip(thresholds, train.reshape(-1, train.shape[-1]).T, counts, strict=True):
-        if len(found := _placed(column, int(count))):
-            row[:count] = found[(2 * np.arange(count) + 1) * len(found) // (2 * count)]
+        raise ValueError(f"fit_thermometer: none of the {len(found)} features varies in the training data.")
+    thresholds = np.zeros((len(found), counts.max()), train.dtype)
+    for row, one in zip(thresholds, found, strict=True):
+        row[: len(one)] = one
+        row[len(one) :] = one[-1] if len(one) else 0
     return Thermometer(thresholds, counts)
 
 
@@ -197,6 +182,47 @@ def fit_median(train: npt.ArrayLike) -> Thermometer:
     return _levels(train, 1, "fit_median")
 
 
+def fit_edges(train: npt.ArrayLike, image_shape: Sequence[int], num_bits: int | None = None) -> Edges:
+    """Fits levels of every pixel, and along every axis the difference of the two pixels on either side of it.
+
+    A difference has four bits, at a 32nd and a sixth of the values' range either way. Dense networks and convolutions
+    learn more of images from them than from any number of levels.
+
+    Args:
+      train: bool, integer or floating point ``[..., P F]``: images of P pixels or series of P steps, F values each.
+      image_shape: (rows, columns), or (T,); their product is P.
+      num_bits: b, thermometer bits of a value at most, at least 1, less where fewer values are distinct. None: 4.
+
+    Returns:
+      An :class:`Edges`, whose bits of a pixel lie side by side: ``pixel_bits`` are the ``channels`` of `bep_jax.conv`.
+
+    Raises:
+      TypeError: ``train`` holds no real numbers, or is traced; ``num_bits`` is not an integer.
+      ValueError: ``train`` is empty or all of one value, or does not fit ``image_shape``; ``num_bits`` < 1.
+
+    Example:
+      >>> images = np.random.default_rng(0).integers(0, 256, (20, 64), np.uint8)
+      >>> encoder = fit_edges(images, (8, 8))
+      >>> encoder.pixel_bits, encoder(images).shape
+      (12, (20, 24))
+
+    Source: measured; see `bep_jax.data.edges`.
+    """
+    train = training_data(train, "fit_edges")
+    shape = tuple(
+        check_count(n, "every entry of image_shape", "fit_edges")
+        for n in check_several(image_shape, "image_shape", "fit_edges")
+    )
+    num_bits = _LEVEL_BITS if num_bits is None else check_count(num_bits, "num_bits", "fit_edges")
+    if train.shape[-1] % math.prod(shape):
+        raise ValueError(f"fit_edges: image_shape={shape} does not fit samples of {train.shape[-1]} features.")
+    values = train.reshape(-1, train.shape[-1] // math.prod(shape))
+    most = max(len(placed(column, num_bits)) for column in values.T)
+    if not most:
+        raise ValueError("fit_edges: all values of the training data are the same, or missing.")
+    return Edges(shape, fit_exactly(values, np.full(values.shape[1], most)), fit_thresholds(values))
+
+
 def fit_rocket(train: npt.ArrayLike, num_bits: int | None = None) -> Rocket:
     """Fits how often each of many small kernels responds in a series, wherever it does, as in MiniRocket.
 
@@ -224,7 +250,7 @@ def fit_rocket(train: npt.ArrayLike, num_bits: int | None = None) -> Rocket:
 
     Source: arXiv 2012.08791; in integers, see `bep_jax.data.rocket`.
     """
-    train = _training(train, "fit_rocket")
+    train = training_data(train, "fit_rocket")
     if train.ndim != 3:
         raise ValueError(f"fit_rocket: wanted series [n, T, F], got shape {train.shape}.")
     _, steps, channels = train.shape
@@ -258,12 +284,7 @@ def fit_rocket(train: npt.ArrayLike, num_bits: int | None = None) -> Rocket:
 
 def _even(values: np.ndarray) -> np.ndarray:
     """15 thresholds at equal distances over the values of a channel, but for two in a thousand at either end."""
-    if values.dtype.kind == "f":
-        values = values[np.isfinite(values)]
-    ordered = np.sort(values, axis=None)
-    if not ordered.size:
-        return np.zeros(rocket.LEVELS, values.dtype)
-    low, high = ordered[2 * ordered.size // 1000], ordered[-1 - 2 * ordered.size // 1000]
+    low, high = value_range(values)
     odd, parts = range(1, 2 * rocket.LEVELS, 2), 2 * rocket.LEVELS
     if values.dtype.kind == "f":
         return np.array([low * ((parts - i) / parts) + high * (i / parts) for i in odd], values.dtype)
@@ -349,29 +370,14 @@ def first_encoder(encoder: Encoder | tuple[Encoder, ...] | None) -> Encoder | No
 
 
 def _levels(train: npt.ArrayLike, num_bits: int | None, who: str) -> Thermometer:
-    train = _training(train, who)
-    thresholds = _placed(train.reshape(-1), _num_bits(num_bits, train.shape[-1], who))
+    train = training_data(train, who)
+    thresholds = placed(train.reshape(-1), _num_bits(num_bits, train.shape[-1], who))
     if not thresholds.size:
         raise ValueError(f"{who}: all values of the training data are the same, or missing.")
     return Thermometer(np.tile(thresholds, (train.shape[-1], 1)))
-
-
-def _placed(values: np.ndarray, num_bits: int) -> np.ndarray:
-    """The thresholds of a feature, sorted and distinct; none where it does not vary."""
-    if (missing := isnan(values)).any():
-        values = values[~missing]
-    distinct, below = distributed(values, num_bits)
-    return midpoints(distinct[below], distinct[below + 1])
 
 
 def _num_bits(num_bits: int | None, num_features: int, who: str) -> int:
     if num_bits is None:
         return max(1, min(_MOST_BITS, _INPUT_BITS // num_features))
     return check_count(num_bits, "num_bits", who)
-
-
-def _training(train: npt.ArrayLike, who: str) -> np.ndarray:
-    train = as_numbers(train, who)
-    if train.ndim < 2 or train.size == 0:
-        raise ValueError(f"{who}: wanted training data [..., features] with at least one row, got shape {train.shape}.")
-    return train

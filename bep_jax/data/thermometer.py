@@ -6,11 +6,12 @@ Source: BEP (arXiv 2512.04189), Section 4: distributive thermometer.
 """
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from bep_jax.data.words import as_numbers, in_blocks, on_host, pack_host
+from bep_jax.data.words import as_numbers, in_blocks, on_host, pack_host, training_data
 
 _BLOCK_BITS = 1 << 24  # encoded at a time, so that the bits of a big data set never exist unpacked together
 
@@ -115,6 +116,36 @@ class Thermometer:
         return Thermometer(thresholds, counts)
 
 
+def fit_exactly(train: npt.ArrayLike, counts: np.ndarray) -> Thermometer:
+    """:func:`bep_jax.encode.fit_thermometer` with so many bits for each feature, whatever the values in these data.
+
+    A feature with fewer distinct values has its thresholds more than once, and a constant one never a set bit.
+
+    Args:
+      train: as for :func:`bep_jax.encode.fit_thermometer`.
+      counts: int ``[F]``, each at least 1.
+
+    Example:
+      >>> fit_exactly(np.array([[0.0, 7.0], [1.0, 7.0], [2.0, 7.0]]), np.array([4, 1])).thresholds[0]
+      array([0.5, 0.5, 1.5, 1.5])
+    """
+    train = training_data(train, "fit_exactly")
+    never = np.inf if np.issubdtype(train.dtype, np.floating) else np.iinfo(train.dtype).max
+    thresholds = np.full((len(counts), counts.max()), never, train.dtype)
+    for row, column, count in zip(thresholds, train.reshape(-1, train.shape[-1]).T, counts, strict=True):
+        if len(found := placed(column, int(count))):
+            row[:count] = found[(2 * np.arange(count) + 1) * len(found) // (2 * count)]
+    return Thermometer(thresholds, counts)
+
+
+def placed(values: np.ndarray, num_bits: int) -> np.ndarray:
+    """The thresholds of a feature, sorted and distinct; none where it does not vary."""
+    if (missing := isnan(values)).any():
+        values = values[~missing]
+    distinct, below = distributed(values, num_bits)
+    return midpoints(distinct[below], distinct[below + 1])
+
+
 def distributed(values: np.ndarray, num_bits: int) -> tuple[np.ndarray, np.ndarray]:
     """Cuts values into parts of as many samples as can be: between which neighbouring distinct values thresholds go.
 
@@ -142,6 +173,21 @@ def distributed(values: np.ndarray, num_bits: int) -> tuple[np.ndarray, np.ndarr
         taken[places[places < taken.size]] = True
         candidates = np.flatnonzero(~taken)
     return distinct, np.flatnonzero(taken)
+
+
+def value_range(values: np.ndarray) -> tuple[Any, Any]:
+    """The least and the largest value, but for two in a thousand at either end; 0 and 0 where none is finite.
+
+    Example:
+      >>> value_range(np.array([3, 1, 2], np.uint8))
+      (np.uint8(1), np.uint8(3))
+    """
+    if values.dtype.kind == "f":
+        values = values[np.isfinite(values)]
+    ordered = np.sort(values, axis=None)
+    if not ordered.size:
+        return values.dtype.type(0), values.dtype.type(0)
+    return ordered[2 * ordered.size // 1000], ordered[-1 - 2 * ordered.size // 1000]
 
 
 def midpoints(low: np.ndarray, high: np.ndarray) -> np.ndarray:

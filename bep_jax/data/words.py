@@ -83,3 +83,16 @@ def as_numbers(x: npt.ArrayLike, who: str) -> np.ndarray:
     if jnp.issubdtype(x.dtype, jnp.floating):
         return x.astype(np.float32) if x.dtype.itemsize < 4 else x
     raise TypeError(f"{who}: wanted numbers (bool, integer or floating point), got {x.dtype}.")
+
+
+def training_data(train: npt.ArrayLike, who: str) -> np.ndarray:
+    """What an encoder is fitted on: a real NumPy array ``[..., F]`` of at least one row.
+
+    Raises:
+      TypeError: it is traced, or holds no real numbers; the message begins with ``who``.
+      ValueError: it is empty, or has fewer than two axes.
+    """
+    train = as_numbers(train, who)
+    if train.ndim < 2 or train.size == 0:
+        raise ValueError(f"{who}: wanted training data [..., features] with at least one row, got shape {train.shape}.")
+    return train

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bep_jax.data.encode import Composition, Encoder, Expansion, Rocket, Thermometer
-from bep_jax.export import rocket_c
+from bep_jax.data.encode import Composition, Edges, Encoder, Expansion, Rocket, Thermometer
+from bep_jax.export import edges_c, rocket_c
 from bep_jax.export.source import array
 from bep_jax.kernels import bits
 from bep_jax.network.model import Model
@@ -38,8 +38,8 @@ def encoder_stages(model: Model, encoder: Encoder | None, name: str) -> Stages:
     constants: list[str] = []
     const_bytes, is_float, stack_bytes = 0, False, 0
     first = encoders[0] if encoders else None
-    if isinstance(first, Thermometer | Rocket):
-        dtype = (first.levels if isinstance(first, Rocket) else first).thresholds.dtype
+    if isinstance(first, Thermometer | Rocket | Edges):
+        dtype = (first if isinstance(first, Thermometer) else first.levels).thresholds.dtype
         if dtype.name not in _C_TYPES:
             raise TypeError(f"to_c: C has no type for thresholds of {dtype}; convert them to float64.")
         input_type, num_inputs = _C_TYPES[dtype.name], first.num_features
@@ -48,9 +48,13 @@ def encoder_stages(model: Model, encoder: Encoder | None, name: str) -> Stages:
         num_bits = first.num_bits
         if isinstance(first, Rocket):
             constants, const_bytes, declared, fill, stack_bytes = rocket_c.stages(first, input_type, name)
+        elif isinstance(first, Edges):
+            wide = first.differences.thresholds.dtype
+            is_float = wide.kind == "f"
+            constants, const_bytes, declared, fill = edges_c.stages(first, input_type, _C_TYPES[wide.name], name)
         else:
             constants, const_bytes, declared, fill = _thermometer(first, input_type, name)
-        wide = encoders[1:]
+        rest = encoders[1:]
     else:
         num_bits = model.num_inputs if first is None else first.num_inputs
         input_type, num_inputs = "uint32_t", bits.num_words(num_bits)
@@ -58,9 +62,9 @@ def encoder_stages(model: Model, encoder: Encoder | None, name: str) -> Stages:
         fill = [f"for (i = 0; i < {num_inputs}u; i++)", "    @to@[i] = input[i];"]
         if used := num_bits % bits.WORD_BITS:
             fill.append(f"@to@[{num_inputs - 1}] &= {hex((1 << used) - 1)}u; /* padding */")
-        declared, wide = ["uint32_t i;"], encoders
+        declared, rest = ["uint32_t i;"], encoders
     body = list(fill)
-    for i, stage in enumerate(wide):
+    for i, stage in enumerate(rest):
         if not isinstance(stage, Expansion) or stage.num_inputs != num_bits:
             raise ValueError(f"to_c: stage {i} of the encoder does not take the {num_bits} bits of the one before.")
         constants.append(
@@ -84,7 +88,7 @@ def encoder_stages(model: Model, encoder: Encoder | None, name: str) -> Stages:
         is_float,
         body,
         stack_bytes,
-        not isinstance(first, Thermometer | Rocket),
+        not isinstance(first, Thermometer | Rocket | Edges),
     )
 
 
@@ -124,13 +128,13 @@ def _thermometer(encoder: Thermometer, input_type: str, name: str) -> tuple[list
     )
 
 
-def _flat(encoder: Encoder | tuple[Encoder, ...] | None) -> Iterable[Thermometer | Rocket | Expansion]:
+def _flat(encoder: Encoder | tuple[Encoder, ...] | None) -> Iterable[Thermometer | Rocket | Edges | Expansion]:
     if encoder is None:
         return
     if isinstance(encoder, Composition):
         for one in encoder.encoders:
             yield from _flat(one)
-    elif isinstance(encoder, Thermometer | Rocket | Expansion):
+    elif isinstance(encoder, Thermometer | Rocket | Edges | Expansion):
         yield encoder
     elif isinstance(encoder, tuple | list):
         raise ValueError(
@@ -138,6 +142,6 @@ def _flat(encoder: Encoder | tuple[Encoder, ...] | None) -> Iterable[Thermometer
         )
     else:
         raise TypeError(
-            "to_c: encoder must be a Thermometer, a Rocket, an Expansion or a composition, got "
+            "to_c: encoder must be a Thermometer, a Rocket, an Edges, an Expansion or a composition, got "
             f"{type(encoder).__name__}."
         )

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bep_jax.data import encode
-from bep_jax.data.encode import Composition, Encoder, Expansion, Rocket, Thermometer, first_encoder
+from bep_jax.data.encode import Composition, Edges, Encoder, Expansion, Rocket, Thermometer, first_encoder
 from bep_jax.data.words import unpack_host
 from bep_jax.network.model import Model
 
@@ -56,6 +56,9 @@ def decode(about: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> Encod
             levels, counted = (decode(about[name], tensors) for name in ("levels", "counted"))
             groups, biases = (tensors[about[name]] for name in ("groups", "biases"))
             return Rocket(levels, groups, biases, counted, count(about["num_steps"]))  # type: ignore[arg-type]
+        case "edges":
+            levels, differences = (decode(about[name], tensors) for name in ("levels", "differences"))
+            return Edges(tuple(count(n) for n in about["image_shape"]), levels, differences)  # type: ignore[arg-type]
         case "composition":
             encoders = tuple(decode(one, tensors) for one in about["encoders"])
             encode.compose(*encoders)  # for its checks; the nesting stays
@@ -102,6 +105,9 @@ def _describe(encoder: Encoder, tensors: dict[str, np.ndarray]) -> dict[str, Any
         tensors |= {f"{name}.groups": encoder.groups, f"{name}.biases": encoder.biases}
         places = {"groups": f"{name}.groups", "biases": f"{name}.biases", "num_steps": encoder.num_steps}
         return {"type": "rocket", **about, **places}
+    if type(encoder) is Edges:
+        about = {name: _describe(getattr(encoder, name), tensors) for name in ("levels", "differences")}
+        return {"type": "edges", **about, "image_shape": list(encoder.image_shape)}
     if type(encoder) is Thermometer:
         if encoder.thresholds.dtype.itemsize > _THRESHOLD_BYTES:
             raise TypeError(f"save: thresholds of {encoder.thresholds.dtype} do not fit the file; use float64.")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from bep_jax.kernels import bits
@@ -23,6 +24,7 @@ class Moves:
       channels: bits of a pixel.
       shift: at most so many pixels along each axis, either way; what comes in is -1.
       mirror: whether half of the images are mirrored along their last axis.
+      mirrored: where a pixel's bits change as its image is mirrored, what each becomes: bit j as j, its opposite as ~j.
 
     Example:
       >>> x = bits.pack(jnp.array([[1, -1, -1], [1, -1, -1]]))
@@ -35,6 +37,7 @@ class Moves:
     channels: int
     shift: int = 0
     mirror: bool = False
+    mirrored: tuple[int, ...] | None = None
 
     def __call__(self, key: jax.Array, x: jax.Array, first: jax.typing.ArrayLike = 0) -> jax.Array:
         """Moves a batch.
@@ -61,7 +64,12 @@ def _move(x, words, *, moves):
     images = bits.unpack_minor(x, num_bits=num_bits).reshape(-1, *moves.image_shape, moves.channels)
     if moves.mirror:
         mirrored = (words[:, 1] & jnp.uint32(1)).reshape((-1,) + (1,) * (axes + 1)) != 0
-        images = jnp.where(mirrored, jnp.flip(images, axis=axes), images)
+        flipped = jnp.flip(images, axis=axes)
+        if moves.mirrored is not None:
+            places = np.array(moves.mirrored)
+            opposite = np.reshape(places < 0, (1,) * (axes + 1) + (-1,))
+            flipped = flipped[..., np.where(places < 0, ~places, places)] != opposite
+        images = jnp.where(mirrored, flipped, images)
     if most:
         starts = []
         for _ in range(axes):

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from bep_jax.data.encode import Edges, first_encoder
 from bep_jax.kernels.checks import check_choice, check_count, check_flag
 from bep_jax.kernels.host import to_host
 from bep_jax.learning import chain
@@ -212,7 +213,9 @@ def _moves(model: Model, data: Any, shift: int, mirror: bool) -> Moves | None:
             f"fit: shift={shift} and mirror={mirror} want images or whole series larger than the shift, got "
             f"image_shape={shape} for {model.num_inputs} bits."
         )
-    return Moves(shape, model.num_inputs // math.prod(shape), shift, mirror)
+    encoder = first_encoder(getattr(data, "encoder", None))
+    mirrored = encoder.mirrored if mirror and isinstance(encoder, Edges) else None
+    return Moves(shape, model.num_inputs // math.prod(shape), shift, mirror, mirrored)
 
 
 def start_states(

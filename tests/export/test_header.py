@@ -133,6 +133,24 @@ def test_counts_of_kernels(tmp_path, dtype, shape):
 
 
 @needs_gcc
+@pytest.mark.parametrize("shape", [(5, 7, 1), (4, 4, 3), (9, 2)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int64, np.float32, np.float64])
+def test_edges(tmp_path, dtype, shape):
+    """Images and series, of which values are missing where floats are."""
+    rng = np.random.default_rng(2)
+    low, high = (-100, 100) if dtype in (np.int8, np.float32, np.float64) else (0, 250)
+    x = rng.integers(low, high, (40, *shape)).astype(dtype)
+    if np.issubdtype(dtype, np.floating):
+        x /= 7
+        x[rng.random(x.shape) < 0.1] = np.nan
+        x[rng.random(x.shape) < 0.1] = np.inf
+    x = x.reshape(40, -1)
+    encoder = encode.fit_edges(x, shape[:-1], num_bits=3)
+    model = bep.mlp(num_inputs=encoder.num_bits, widths=(15,), num_classes=3)
+    assert_same(tmp_path, model, random_params(model), encoder, x)
+
+
+@needs_gcc
 @real("fashion_mnist")
 def test_fashion_mnist(tmp_path):
     data = bep.datasets.load("fashion-mnist", raw=True)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors.numpy
-from drawn import assert_same_encoder, draw, expansion, rocket, thermometer
+from drawn import assert_same_encoder, draw, edges, expansion, rocket, thermometer
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -91,6 +91,14 @@ def test_encoders_come_back(encoder, tmp_path):
 @pytest.mark.parametrize("encoder", [rocket(20, 3, 2), Composition((rocket(20, 3), expansion(84, 168)))])
 def test_counts_of_kernels_come_back(encoder, tmp_path):
     model = bep.mlp(num_inputs=168, widths=(5,), num_classes=3)
+    bep.save(tmp_path / "net", model, draw(model), encoder=encoder)
+    assert_same_encoder(bep.load(tmp_path / "net").encoder, encoder)
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (15,)])
+def test_edges_come_back(shape, tmp_path):
+    encoder = edges(shape)
+    model = bep.mlp(num_inputs=encoder.num_bits, widths=(5,), num_classes=3)
     bep.save(tmp_path / "net", model, draw(model), encoder=encoder)
     assert_same_encoder(bep.load(tmp_path / "net").encoder, encoder)
 

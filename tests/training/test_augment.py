@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import bep_jax as bep
 from bep_jax.training.augment import Moves
@@ -41,3 +42,15 @@ def test_a_part_of_a_batch_moves_as_the_whole_does():
     np.testing.assert_array_equal(moves(key, x[4:], jnp.int32(4)), whole[4:])
     assert (np.asarray(whole) != np.asarray(x)).any()
     np.testing.assert_array_equal(Moves((13,), 2)(key, x), x)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64])
+def test_edges_of_a_mirrored_image_are_those_of_the_image_mirrored(dtype):
+    images = np.random.default_rng(0).integers(0, 256, (30, 6, 5, 2)).astype(dtype)
+    encoder = bep.encode.fit_edges(images.reshape(30, -1), (6, 5), num_bits=3)
+    moves = Moves((6, 5), encoder.pixel_bits, mirror=True, mirrored=encoder.mirrored)
+    moved = np.asarray(moves(jax.random.key(0), encoder(images.reshape(30, -1))))
+    as_they_are, mirrored = (encoder(x.reshape(30, -1)) for x in (images, images[:, :, ::-1]))
+    is_mirrored = (moved == mirrored).all(axis=1)
+    np.testing.assert_array_equal(moved, np.where(is_mirrored[:, None], mirrored, as_they_are))
+    assert 0 < is_mirrored.sum() < 30

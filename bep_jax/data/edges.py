@@ -1,0 +1,161 @@
+"""Edges: the level of every pixel, and how far what lies on either side of it differs.
+
+A neuron sums all inputs of a patch with weights ±1, so it sees a difference of two pixels only among the noise of all
+others; as a bit of its own it is an input like any other.
+
+Axis letters: n samples, P pixels or time steps, F values of each, b bits of a value, q bits of a
+difference, W words.
+
+Source: measured (the page "Choosing settings"); signs of differences as in local binary patterns (Ojala et al. 1996).
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from bep_jax.data.thermometer import Thermometer, value_range
+from bep_jax.data.words import as_numbers, in_blocks, pack_host
+from bep_jax.kernels.checks import check_count, check_several, check_type
+
+_BLOCK = 1 << 24  # bits that are made at a time
+_PARTS = (32, 6)  # of the range of values: what differences must be above
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Edges:
+    """Levels of pixels and differences across them; made by `bep_jax.encode.fit_edges`.
+
+    The bits of a pixel lie together: of each of its values ``value > threshold``, then along each axis and of each
+    value ``after - before > threshold``, of the two pixels on either side. Beyond the border the outermost go on. A
+    value that is NaN, and every difference with it, gives bits that are all 0 (-1).
+
+    Attributes:
+      image_shape: (rows, columns) of images, (T,) of series.
+      levels: `Thermometer` of the F values of a pixel, as many thresholds for each.
+      differences: `Thermometer` of the F differences, the same for all axes, from - to +; its dtype holds any
+        difference: int16 where levels have 8 bits, int32 where they have 16, float64 for wider integers.
+    """
+
+    image_shape: tuple[int, ...]
+    levels: Thermometer
+    differences: Thermometer
+
+    def __post_init__(self) -> None:
+        given = check_several(self.image_shape, "image_shape", "Edges")
+        shape = tuple(check_count(n, "every entry of image_shape", "Edges") for n in given)
+        object.__setattr__(self, "image_shape", shape)
+        for name in ("levels", "differences"):
+            one = getattr(self, name)
+            check_type(one, Thermometer, name, "Edges")
+            if one.counts is not None:
+                raise ValueError(f"Edges: {name} must have as many thresholds for every value.")
+        wanted = (self.levels.num_features, _difference_dtype(self.levels.thresholds.dtype))
+        got = (self.differences.num_features, self.differences.thresholds.dtype)
+        if got != wanted:
+            raise ValueError(
+                f"Edges: differences must be of {wanted[0]} values in {wanted[1]}, got {got[0]}, {got[1]}."
+            )
+
+    @property
+    def num_features(self) -> int:
+        """P F, the values that a call expects, pixel by pixel."""
+        return math.prod(self.image_shape) * self.levels.num_features
+
+    @property
+    def pixel_bits(self) -> int:
+        """The bits of a pixel: ``channels`` of `bep_jax.conv`."""
+        return self.levels.num_bits + len(self.image_shape) * self.differences.num_bits
+
+    @property
+    def num_bits(self) -> int:
+        """The bits that a call returns."""
+        return math.prod(self.image_shape) * self.pixel_bits
+
+    @property
+    def mirrored(self) -> tuple[int, ...]:
+        """What each bit of a pixel is once an image is mirrored along its last axis: bit j as j, its opposite as ~j."""
+        values, each = self.differences.thresholds.shape
+        kept = range(self.pixel_bits - values * each)
+        # Along the last axis after and before change places: a difference above t becomes one not above -t.
+        turned = [~(kept.stop + value * each + t) for value in range(values) for t in reversed(range(each))]
+        return (*kept, *turned)
+
+    def __call__(self, x: npt.ArrayLike) -> np.ndarray:
+        """Encodes images.
+
+        Args:
+          x: bool, integer or floating point ``[..., P F]``, pixel by pixel, row by row. Where levels are floats, ``x``
+            is rounded to their dtype.
+
+        Returns:
+          uint32 ``[..., W]``; padding bits are 0.
+
+        Raises:
+          TypeError: ``x`` holds no real numbers, or is traced.
+          ValueError: the last axis is not P F.
+        """
+        x = as_numbers(x, "Edges")
+        if x.ndim == 0 or x.shape[-1] != self.num_features:
+            raise ValueError(
+                f"Edges: fitted on images {self.image_shape} of {self.levels.num_features} values, wanted "
+                f"[..., {self.num_features}], got shape {x.shape}."
+            )
+        return in_blocks(self._encode, x, self.num_bits, block=max(1, _BLOCK // self.num_bits))
+
+    def _encode(self, rows: np.ndarray) -> np.ndarray:
+        if (dtype := self.levels.thresholds.dtype).kind == "f":
+            with np.errstate(over="ignore"):  # to infinity, which is above as well
+                rows = rows.astype(dtype, copy=False)
+        images = rows.reshape(len(rows), *self.image_shape, -1)
+        found = [images[..., None] > self.levels.thresholds]
+        wide = images.astype(np.result_type(images, self.differences.thresholds))
+        with np.errstate(invalid="ignore"):  # infinity less infinity
+            found += [one[..., None] > self.differences.thresholds for one in differences(wide)]
+        pixels = np.concatenate([bits.reshape(*images.shape[:-1], -1) for bits in found], axis=-1)
+        return pack_host(pixels.reshape(len(rows), -1))
+
+
+def differences(images: np.ndarray) -> list[np.ndarray]:
+    """Of images ``[n, *image_shape, F]``, along each axis: what lies after every pixel less what lies before it.
+
+    Example:
+      >>> [one.tolist() for one in differences(np.array([[[1], [5], [7]]]))]
+      [[[[4], [6], [2]]]]
+    """
+    found = []
+    for axis, size in enumerate(images.shape[1:-1], start=1):
+        places = np.arange(size)
+        after, before = np.minimum(places + 1, size - 1), np.maximum(places - 1, 0)
+        found.append(images.take(after, axis) - images.take(before, axis))
+    return found
+
+
+def fit_thresholds(values: np.ndarray) -> Thermometer:
+    """Four thresholds of the differences of each value: a 32nd and a sixth of its range, either way.
+
+    Args:
+      values: real numbers ``[n, F]``. Of their range two in a thousand at either end are no part.
+
+    Example:
+      >>> fit_thresholds(np.array([[0], [100], [255]], np.uint8)).thresholds
+      array([[-43,  -8,   7,  42]], dtype=int16)
+    """
+    dtype = _difference_dtype(values.dtype)
+    found = []
+    for low, high in map(value_range, values.T):
+        if values.dtype.kind == "f":
+            above = [high / part - low / part for part in _PARTS]
+            below = [-step for step in above]
+        else:  # the opposite of a difference above t is one of at least -t
+            above = [(int(high) - int(low)) // part for part in _PARTS]
+            below = [-step - 1 for step in above]
+        found.append(sorted(below + above))
+    return Thermometer(np.array(found, dtype))
+
+
+def _difference_dtype(dtype: np.dtype) -> np.dtype:
+    if dtype.kind == "f":
+        return dtype
+    return np.dtype({1: np.int16, 2: np.int32}.get(dtype.itemsize, np.float64))
