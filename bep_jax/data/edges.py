@@ -15,12 +15,12 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from bep_jax.data.thermometer import Thermometer, value_range
+from bep_jax.data.thermometer import Thermometer
 from bep_jax.data.words import as_numbers, in_blocks, pack_host
 from bep_jax.kernels.checks import check_count, check_several, check_type
 
 _BLOCK = 1 << 24  # bits that are made at a time
-_PARTS = (32, 6)  # of the range of values: what differences must be above
+_SOME = 1000  # samples whose differences are looked at
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -132,26 +132,30 @@ def differences(images: np.ndarray) -> list[np.ndarray]:
     return found
 
 
-def fit_thresholds(values: np.ndarray) -> Thermometer:
-    """Four thresholds of the differences of each value: a 32nd and a sixth of its range, either way.
+def fit_thresholds(images: np.ndarray) -> Thermometer:
+    """Four thresholds of the differences of each value, which cut the sizes of those that are not 0 into three parts.
 
     Args:
-      values: real numbers ``[n, F]``. Of their range two in a thousand at either end are no part.
+      images: real numbers ``[n, *image_shape, F]``; of many, some are enough.
+
+    Returns:
+      -u, -s, and just below s and u, so that a bit tells whether a difference is at least s or u, either way.
 
     Example:
-      >>> fit_thresholds(np.array([[0], [100], [255]], np.uint8)).thresholds
-      array([[-43,  -8,   7,  42]], dtype=int16)
+      >>> fit_thresholds(np.array([[[0], [3], [4], [100]]], np.uint8)).thresholds
+      array([[-96,  -4,   3,  95]], dtype=int16)
     """
-    dtype = _difference_dtype(values.dtype)
+    dtype = _difference_dtype(images.dtype)
+    some = images[np.unique(np.arange(_SOME) * len(images) // _SOME)].astype(dtype)
+    with np.errstate(invalid="ignore"):
+        sizes = np.abs(np.concatenate([one.reshape(-1, one.shape[-1]) for one in differences(some)]))
     found = []
-    for low, high in map(value_range, values.T):
-        if values.dtype.kind == "f":
-            above = [high / part - low / part for part in _PARTS]
-            below = [-step for step in above]
-        else:  # the opposite of a difference above t is one of at least -t
-            above = [(int(high) - int(low)) // part for part in _PARTS]
-            below = [-step - 1 for step in above]
-        found.append(sorted(below + above))
+    for column in sizes.T:
+        ordered = np.sort(column[(column > 0) & np.isfinite(column)])
+        ordered = ordered if ordered.size else np.ones(1, dtype)  # nothing differs
+        cuts = ordered[len(ordered) // 3], ordered[2 * len(ordered) // 3]
+        below = [np.nextafter(s, dtype.type(0)) if dtype.kind == "f" else s - 1 for s in cuts]
+        found.append([-cuts[1], -cuts[0], *below])
     return Thermometer(np.array(found, dtype))
 
 

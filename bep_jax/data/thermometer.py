@@ -6,7 +6,6 @@ Source: BEP (arXiv 2512.04189), Section 4: distributive thermometer.
 """
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -173,21 +172,6 @@ def distributed(values: np.ndarray, num_bits: int) -> tuple[np.ndarray, np.ndarr
         taken[places[places < taken.size]] = True
         candidates = np.flatnonzero(~taken)
     return distinct, np.flatnonzero(taken)
-
-
-def value_range(values: np.ndarray) -> tuple[Any, Any]:
-    """The least and the largest value, but for two in a thousand at either end; 0 and 0 where none is finite.
-
-    Example:
-      >>> value_range(np.array([3, 1, 2], np.uint8))
-      (np.uint8(1), np.uint8(3))
-    """
-    if values.dtype.kind == "f":
-        values = values[np.isfinite(values)]
-    ordered = np.sort(values, axis=None)
-    if not ordered.size:
-        return values.dtype.type(0), values.dtype.type(0)
-    return ordered[2 * ordered.size // 1000], ordered[-1 - 2 * ordered.size // 1000]
 
 
 def midpoints(low: np.ndarray, high: np.ndarray) -> np.ndarray:

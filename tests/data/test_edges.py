@@ -49,6 +49,17 @@ def test_a_number_means_the_same_from_any_file():
         np.testing.assert_array_equal(encoder(x.astype(dtype)), encoder(x))
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.float32])
+def test_sizes_of_differences_are_cut_into_thirds_and_either_way_alike(dtype):
+    x = np.random.default_rng(2).permuted(np.arange(200, dtype=dtype).reshape(2, 100), axis=1)
+    encoder = encode.fit_edges(x, (100,), num_bits=1)
+    bits = np.asarray(bep.bits.unpack(encoder(x), num_bits=500)).reshape(-1, 5)[:, 1:] > 0
+    shares = bits.mean(axis=0)
+    np.testing.assert_array_less(np.abs(shares - [5 / 6, 4 / 6, 2 / 6, 1 / 6]), 0.06)
+    backward = np.asarray(bep.bits.unpack(encoder(x[:, ::-1]), num_bits=500)).reshape(2, 100, 5)[:, ::-1, 1:] > 0
+    np.testing.assert_array_equal(backward.reshape(-1, 4), ~bits[:, ::-1])
+
+
 def test_two_levels_have_edges_too():
     x = np.array([[0, 0, 1, 1, 0, 0]], np.uint8)
     encoder = encode.fit_edges(x, (6,))
