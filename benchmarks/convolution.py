@@ -6,6 +6,7 @@ Official test files; a tenth of the training images is held out, and whatever is
 share a program: seeds, or rules of one architecture.
 """
 
+import functools
 import json
 import sys
 import tempfile
@@ -32,7 +33,7 @@ Official test files; a tenth of the training images is held out and decides. Bat
 Accuracies in %.
 """
 HEADER = (
-    *("data", "network", "learns by", "settings", "bits a pixel", "bits of weights", "epochs", "networks"),
+    *("data", "network", "learns by", "settings", "levels of grey", "bits of weights", "epochs", "networks"),
     *("train", "validation", "test", "all as one"),
 )
 CACHE = Path(tempfile.gettempdir()) / "bep_jax_convolution"
@@ -43,8 +44,9 @@ class Run:
     """One program: ``rules`` by ``seeds``, every pair a row."""
 
     data: str
-    bits: int = 1
-    filters: tuple[tuple[int, int, int], ...] | None = ((128, 7, 3),)  # None: dense layers alone
+    bits: int = 4
+    edges: bool = True
+    filters: tuple[tuple[int, int, int], ...] | None = ((64, 7, 3),)  # None: dense layers alone
     widths: tuple[int, ...] = (525, 525)
     method: str = "band"  # or "winners", "tied winners", "frozen", "qat"
     epochs: tuple[int, ...] = (40,)  # after which it is tested
@@ -59,30 +61,39 @@ class Run:
     scale: Any = None
 
 
-_MNIST = Run("mnist", 4, shift=1)
-_FASHION = Run("fashion-mnist", 8)
+_MNIST, _FASHION = Run("mnist", shift=1), Run("fashion-mnist")
 _FIVE = (0, 1, 2, 3, 4)
-_TWO = ((64, 7, 3), (128, 3, 1))
-_BESIDE: dict[str, Any] = {"decay_after": None, "shift": 0}
+_WIDE, _TWO = ((128, 7, 3),), ((64, 7, 3), (128, 3, 1))
+_FROZEN: dict[str, Any] = {"method": "frozen", "decay_after": None, "shift": 0, "epochs": (20,)}
+_QAT: dict[str, Any] = {"method": "qat", "decay_after": None, "shift": 0, "epochs": (2, 5, 10, 15)}
+_DENSE: dict[str, Any] = {"filters": None, "method": "winners", "shift": 0}
+# As before edges were read.
+_MNIST_LEVELS = replace(_MNIST, edges=False, filters=_WIDE)
+_FASHION_LEVELS = replace(_FASHION, edges=False, filters=_WIDE, bits=8)
 RUNS: dict[str, Run] = {
     "mnist-one": replace(_MNIST, seeds=_FIVE),
-    "mnist-two": replace(_MNIST, filters=_TWO, seeds=_FIVE),
-    "fashion-one": replace(_FASHION, epochs=(10, 20, 40), seeds=_FIVE),
-    "fashion-two": replace(_FASHION, filters=_TWO),
-    "fashion-mirror": replace(_FASHION, mirror=True, epochs=(50,), decay_after=38),
-    "fashion-shift": replace(_FASHION, shift=1, epochs=(60,), decay_after=45),
+    "fashion-one": replace(_FASHION, seeds=_FIVE),
+    "fashion-mirror": replace(_FASHION, filters=_WIDE, mirror=True, seeds=_FIVE, epochs=(50,), decay_after=38),
     # Beside them: filters as they were drawn, floats, and as many bits in dense layers.
-    "mnist-frozen": replace(_MNIST, method="frozen", epochs=(20,), **_BESIDE),
-    "mnist-qat": replace(_MNIST, method="qat", epochs=(5, 10, 15), **_BESIDE),
-    "mnist-dense": replace(_MNIST, filters=None, widths=(1050, 1050), method="winners", shift=0),
-    "fashion-frozen": replace(_FASHION, method="frozen", epochs=(20,), **_BESIDE),
-    "fashion-qat": replace(_FASHION, method="qat", epochs=(5, 10, 15), **_BESIDE),
-    "fashion-dense": replace(_FASHION, filters=None, widths=(645, 645), method="winners"),
+    "mnist-frozen": replace(_MNIST, **_FROZEN),
+    "mnist-dense": replace(_MNIST, widths=(255, 255), **_DENSE),
+    "mnist-qat": replace(_MNIST, **_QAT),
+    "fashion-frozen": replace(_FASHION, **_FROZEN),
+    "fashion-dense": replace(_FASHION, widths=(255, 255), **_DENSE),
+    "fashion-qat": replace(_FASHION, **_QAT),
+    "levels-mnist-one": replace(_MNIST_LEVELS, seeds=_FIVE),
+    "levels-mnist-two": replace(_MNIST_LEVELS, filters=_TWO, seeds=_FIVE),
+    "levels-mnist-frozen": replace(_MNIST_LEVELS, **_FROZEN),
+    "levels-mnist-dense": replace(_MNIST_LEVELS, widths=(1050, 1050), **_DENSE),
+    "levels-fashion-one": replace(_FASHION_LEVELS, epochs=(10, 20, 40), seeds=_FIVE),
+    "levels-fashion-mirror": replace(_FASHION_LEVELS, mirror=True, epochs=(50,), decay_after=38),
+    "levels-fashion-frozen": replace(_FASHION_LEVELS, **_FROZEN),
+    "levels-fashion-dense": replace(_FASHION_LEVELS, widths=(645, 645), **_DENSE),
     # The first that was ever trained, epoch by epoch.
     "mnist-first": replace(
         _MNIST,
         bits=1,
-        filters=((64, 7, 3),),
+        edges=False,
         shift=0,
         batch=100,
         decay_after=None,
@@ -100,14 +111,16 @@ def run(name: str) -> None:
     stages = [s for s in one.epochs if s > max((d["epochs"] for d in done if d["name"] == name), default=0)]
     if not stages:
         return
-    data = bep.datasets.load(one.data, num_bits=None if one.bits == 1 else one.bits)
+    edges = functools.partial(bep.encode.fit_edges, image_shape=(28, 28), num_bits=one.bits)
+    levels = None if one.bits == 1 else functools.partial(bep.encode.fit_levels, num_bits=one.bits)
+    data = bep.datasets.load(one.data, encoder=edges if one.edges else levels)
     if one.filters is None:
         model = bep.mlp(num_inputs=data.num_inputs, widths=one.widths, num_classes=data.num_classes)
     else:
         learns = "band" if one.method in ("frozen", "qat") else one.method
         sizes: dict[str, Any] = {
             "image_shape": (28, 28),
-            "channels": one.bits,
+            "channels": data.num_inputs // 784,
             "filters": one.filters,
             "widths": one.widths,
         }
@@ -207,7 +220,7 @@ def write_table() -> None:
                 "; ".join([*filters, "-".join(map(str, one["widths"]))]),
                 one["method"],
                 ", ".join(f"{name} {value}" for name, value in settings.items()),
-                str(one["bits"]),
+                f"{one['bits'] + 1}{', edges' if one['edges'] else ''}",
                 f"{one['weight_bits']:,}",
                 str(one["epochs"]),
                 str(len(found)),
