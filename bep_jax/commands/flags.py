@@ -45,10 +45,10 @@ class Data:
         arg(
             metavar="BITS",
             aliases=("--num-bits",),
-            help_behavior_hint="(default: by the data; images 8 where they are grey, else 1; rnn 10)",
+            help_behavior_hint="(default: by the data; images 4 and 8 of their edges; rnn 10)",
         ),
     ] = None
-    """Thermometer bits for every feature; rocket: for every count."""
+    """Thermometer bits for every feature, and no edges; rocket: for every count."""
     expand: Annotated[
         int | None, arg(metavar="BITS", help_behavior_hint="(default: series for rnn the state's width, others 0)")
     ] = None

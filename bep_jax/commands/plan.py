@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bep_jax.commands.flags import Data, Network, RuleFlags, Training
-from bep_jax.data import datasets, images
+from bep_jax.data import datasets, encode
 from bep_jax.data.datasets import Dataset
-from bep_jax.data.encode import Thermometer, first_encoder
+from bep_jax.data.encode import Edges, Thermometer, first_encoder
 from bep_jax.data.random_prototypes import NAME as DRAWN
 from bep_jax.kernels.checks import INT32_MAX
 from bep_jax.learning.laws import divisors, initial_scale
@@ -123,7 +123,8 @@ class Plan:
             "gate": tuple(limits.gate.tolist()),
             "group_size": tuple(limits.group_size.tolist()),
             "margin": int(limits.margin),
-            "input_bits": encoder.thresholds.shape[1] if isinstance(encoder, Thermometer) else None,
+            "input_bits": _input_bits(encoder),
+            "edges": isinstance(encoder, Edges),
         }
 
     def record(self, training: Training) -> dict[str, Any]:
@@ -146,6 +147,13 @@ class Plan:
         }
 
 
+def _input_bits(encoder: encode.Encoder | None) -> int | None:
+    """Of a feature at most, or of a pixel with its edges."""
+    if isinstance(encoder, Edges):
+        return encoder.pixel_bits
+    return encoder.thresholds.shape[1] if isinstance(encoder, Thermometer) else None
+
+
 def of_layers(values: Sequence[float], between: str = ", ") -> str:
     """One number where all layers have the same, else one a layer."""
     return between.join(f"{value:g}" for value in (values if len(set(values)) > 1 else values[:1]))
@@ -156,12 +164,13 @@ def settings_text(settings: dict[str, Any]) -> str:
 
     Example:
       >>> settings_text({"batch_size": 100, "scale": (64.0, 64.0), "gate": (28, 22), "group_size": (75, 75),
-      ...                "margin": 263, "input_bits": 1})
+      ...                "margin": 263, "input_bits": 1, "edges": False})
       'batches of 100, scale 64, gate |z| <= 28, 22, groups of 75, margin 263, 1 bit a feature'
     """
 
     bits, scale = settings["input_bits"], settings["scale"]
-    feature = "" if bits is None else f", {bits} bit{'s' * (bits > 1)} a feature"
+    what = "pixel, of levels and edges" if settings["edges"] else "feature"
+    feature = "" if bits is None else f", {bits} bit{'s' * (bits > 1)} a {what}"
     return (
         f"batches of {settings['batch_size']}, {'' if scale is None else f'scale {of_layers(scale)}, '}"
         f"gate |z| <= {of_layers(settings['gate'])}, "
@@ -262,7 +271,7 @@ def make_plan(data: Data, network: Network, flags: RuleFlags, training: Training
         "test_fraction": data.test_fraction,
     }
     if rows is not None and kind not in ("rnn", "rocket") and data.input_bits is None:
-        options["encoder"] = functools.partial(images.fit_grey, otherwise=4) if kind == "conv" else images.fit_grey
+        options["encoder"] = functools.partial(encode.fit_edges, image_shape=(rows, rows))
     data_seed = draws if data.dataset == DRAWN else training.seed
     recurrent = {name: getattr(network, name) for name in _RECURRENT}
     return Plan(data.dataset, kind, widths, rule, scale, filters, recurrent, data_seed, options, training.batch_size)

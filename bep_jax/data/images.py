@@ -15,14 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from bep_jax.data import encode, files
+from bep_jax.data import files
 from bep_jax.data.dataset import Parts
 from bep_jax.data.folds import assign_folds
 from bep_jax.files import atomic
 
 SPLITS = ("official", "paper")
 _SIDE = 28
-_GREY_LEVELS = 8
 _TRAINING = 60_000  # images in the training file
 _PAPER_TRAIN, _PAPER_TEST = 50_000, 10_000  # both cut from the training file
 _STEMS = {
@@ -196,16 +195,3 @@ def _bytes(values: np.ndarray, most: int) -> np.ndarray:
 
 def _to_idx(values: np.ndarray) -> bytes:
     return bytes((0, 0, 8, values.ndim)) + struct.pack(f">{values.ndim}I", *values.shape) + values.tobytes()
-
-
-def fit_grey(train_x: np.ndarray, otherwise: int = 1) -> encode.Encoder:
-    """The encoder of images by what is in them: eight bits a pixel where most of it is grey, else ``otherwise``.
-
-    Grey is what lies between a tenth and nine tenths of the brightest value, drawn what is above the darkest.
-    """
-    least, most = float(train_x.min()), float(train_x.max())
-    share = (train_x - least) / max(most - least, 1e-9)
-    drawn = np.count_nonzero(share)
-    if 2 * np.count_nonzero((share > 0.1) & (share < 0.9)) > drawn:
-        return encode.fit_levels(train_x, _GREY_LEVELS)
-    return encode.fit_median(train_x) if otherwise == 1 else encode.fit_levels(train_x, otherwise)

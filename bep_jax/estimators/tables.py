@@ -17,13 +17,13 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from bep_jax.data import encode
 from bep_jax.estimators import networks
-from bep_jax.estimators.bits import fit_places, usual_counts
+from bep_jax.estimators.bits import fit_pixels, usual_counts
 from bep_jax.estimators.networks import Networks, Settings, random_of
 from bep_jax.estimators.samples import classes_of_stream, plain, repeated, split
 from bep_jax.kernels.checks import check_count, check_several
 from bep_jax.network.model import Model, conv, mlp
 
-_IMAGE_BITS, _MOST_IMAGE_BITS = 8, 4096  # of a pixel's value, and of an image
+_LEVEL_BITS = 4  # of a pixel's value, beside its edges
 
 
 class BEPClassifier(ClassifierMixin, BaseEstimator):
@@ -39,7 +39,7 @@ class BEPClassifier(ClassifierMixin, BaseEstimator):
       image_shape: (rows, columns), or with colours (rows, columns, channels): a sample is a flattened image, and
         convolutions read it before the hidden layers. Other numbers of axes work, too, the last of three for channels.
       filters: of the convolutions, (channels, patch, stride) each; see `bep_jax.conv`. None for one that fits.
-      bits: thermometer bits a feature.
+      bits: thermometer bits a feature; of images a value of a pixel, beside the bits of edges.
       margin: a sample learns while its margin is below this part of the last width; see `bep_jax.Rule`.
       gate: a neuron passes errors on while \\|z\\| is at most this part of its fan-in.
       group_size: neurons of which at most one learns per sample; one, or one a layer.
@@ -233,8 +233,7 @@ class BEPClassifier(ClassifierMixin, BaseEstimator):
                 raise ValueError(
                     f"BEPClassifier: image_shape={self.image_shape} does not fit samples of {X.shape[1]} features."
                 )
-            num_bits = num_bits or max(1, min(_IMAGE_BITS, _MOST_IMAGE_BITS // X.shape[1]))
-            return fit_places(X.reshape(len(X), -1, channels), num_bits)
+            return fit_pixels(X, shape, num_bits or _LEVEL_BITS)
         return encode.fit_exactly(X, usual_counts(X.shape[1]) if num_bits is None else np.full(X.shape[1], num_bits))
 
     def _image(self) -> tuple[tuple[int, ...], int]:

@@ -519,6 +519,8 @@ def test_data_and_model_decide_the_rest():
     assert "encoder" in plan(dataset="mnist", window=28, model="conv").load_options
     assert "encoder" not in plan(dataset="mnist", window=28, model="rocket").load_options, "counts, and no grey levels"
     assert plan(dataset="mnist").kind == "mlp"
+    assert plan(dataset="mnist").load_options["encoder"].keywords == {"image_shape": (28, 28)}
+    assert "encoder" not in plan(dataset="mnist", input_bits=4).load_options, "levels, and no edges"
     assert plan(dataset="digits", seed=3, seeds=2).data_seed == 3
     draws = [plan(seed=seed, seeds=3).data_seed for seed in (0, 1, 2**31 - 1)]
     assert draws[0] == (0, 1, 2)

@@ -737,13 +737,3 @@ def test_series_are_read_whole(tmp_path):
     assert (arrays.num_steps, arrays.image_shape) == (7, None)
     bools = datasets.from_arrays(series[:20] > 3, y[:20], series[20:] > 3, y[20:], whole=True)
     assert bools.train_x.ndim == 2 and bools.num_inputs <= 14
-
-
-def test_grey_images_get_levels():
-    rng = np.random.default_rng(0)
-    ink = np.where(rng.random((50, 30)) < 0.8, 0, 255).astype(np.uint8)
-    assert images.fit_grey(ink).num_bits == 30
-    assert images.fit_grey(rng.integers(0, 256, (50, 30)).astype(np.uint8)).num_bits == 8 * 30
-    assert images.fit_grey(ink, otherwise=4).num_bits == 30  # nothing lies between
-    edges = np.where(rng.random((50, 30)) < 0.1, rng.integers(30, 220, (50, 30)), ink).astype(np.uint8)
-    assert images.fit_grey(edges, otherwise=4).num_bits == 4 * 30
