@@ -161,13 +161,12 @@ def encoded(parts: Parts, options: Options, usual: Usual, seed: int) -> Dataset:
 
 
 def _tied(usual: Usual, num_steps: int) -> Usual:
-    """The usual encoder with thresholds that all time steps share, as convolutions share weights: fits ``[n, T F]``."""
+    """Levels and edges that mean the same at all time steps, as convolutions share weights: fits ``[n, T F]``."""
 
     def fit(train_x: np.ndarray, num_bits: int | None) -> Encoder:
         one = usual(train_x.reshape(train_x.shape[0], num_steps, -1), num_bits)
         assert isinstance(one, Thermometer)
-        counts = None if one.counts is None else np.tile(one.counts, num_steps)
-        return Thermometer(np.tile(one.thresholds, (num_steps, 1)), counts)
+        return encode.fit_edges(train_x, (num_steps,), one.thresholds.shape[1])
 
     return fit
 
