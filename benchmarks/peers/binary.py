@@ -40,21 +40,12 @@ def _rocket(settings: dict, part: Part, seed: int, effort: dict) -> Fitted:
 
 
 def _convolution(settings: dict, part: Part, seed: int, effort: dict) -> Fitted:
-    """Patches of 7 × 7 pixels, or of a sixth of a series; all pixels, or steps, share their thresholds."""
-    x, channels = data.flat(part.train_x), part.train_x.shape[2] if part.kind == "series" else 1
-    positions = x.shape[1] // channels
-    shared = bep.encode.fit_thermometer(part.train_x.reshape(-1, channels), settings["bits"])
-    counts = None if shared.counts is None else np.tile(shared.counts, positions)
-    encoder = type(shared)(np.tile(shared.thresholds, (positions, 1)), counts)
-    if part.kind == "series":
-        shape, patch, stride = (positions,), min(15, max(2, positions // 6)), max(1, positions // 40)
-    else:
-        side = math.isqrt(positions)
-        shape, patch, stride = (side, side), (7 if side >= 28 else 3), (3 if side >= 28 else 1)
+    """Levels and edges, in patches that follow from the size of an image or a series."""
+    x = data.flat(part.train_x)
+    encoder = _edges(x, settings["bits"], part.train_x.shape[1:2] if part.kind == "series" else None)
     model = bep.conv(
-        image_shape=shape,
-        channels=shared.num_bits,
-        filters=((64, patch, stride),),
+        image_shape=encoder.image_shape,
+        channels=encoder.pixel_bits,
         widths=(settings["width"],) * 2,
         num_classes=part.num_classes,
     )
@@ -86,6 +77,7 @@ def _trained(model, encoder, cut: Callable, x: np.ndarray, part: Part, seeds: li
         bep.Rule(),
         arrays,
         epochs=effort["epochs"],
+        decay_after=effort["epochs"] * 3 // 4 or None,
         batch_size=_batch_size(len(x)),
         seeds=seeds,
         key=jax.random.key(0),
@@ -141,10 +133,12 @@ def _held_out(history: dict[str, np.ndarray]) -> float | None:
 
 
 def _encoder(x: np.ndarray, num_bits: int, kind: str):
-    """One bit a pixel has one threshold for all pixels."""
-    if kind == "image" and num_bits == 1:
-        return bep.encode.fit_median(x)
-    return bep.encode.fit_thermometer(x, num_bits)
+    return _edges(x, num_bits) if kind == "image" else bep.encode.fit_thermometer(x, num_bits)
+
+
+def _edges(x: np.ndarray, num_bits: int, shape: tuple[int, ...] | None = None) -> bep.encode.Edges:
+    """Of square images, or of a shape."""
+    return bep.encode.fit_edges(x, shape or (math.isqrt(x.shape[1]),) * 2, num_bits)
 
 
 def _batch_size(samples: int) -> int:
