@@ -169,7 +169,7 @@ def settings_text(settings: dict[str, Any]) -> str:
     """
 
     bits, scale = settings["input_bits"], settings["scale"]
-    what = "pixel, of levels and edges" if settings["edges"] else "feature"
+    what = "pixel or step, levels and edges" if settings["edges"] else "feature"
     feature = "" if bits is None else f", {bits} bit{'s' * (bits > 1)} a {what}"
     return (
         f"batches of {settings['batch_size']}, {'' if scale is None else f'scale {of_layers(scale)}, '}"

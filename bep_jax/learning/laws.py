@@ -23,8 +23,9 @@ _BATCH = (
 )
 _LEAST, MOST_SCALE = 64.0, 8192.0  # of σ; above, weights meet the ends of int16
 # Above convolutions, whose patches overlap: inputs that are alike add up to large sums, and to large steps.
-_LEAST_OF_PATCHES, _TIMES_OF_PATCHES = 128.0, 2.0
-_MANY = 2048  # inputs of a layer above convolutions, from twice so many on its scale grows with them
+_LEAST_OF_PATCHES, _TIMES_OF_PATCHES = 128.0, 3.0
+_MANY = 1400  # inputs of a layer above convolutions, from three times so many on its scale grows with them
+_TIMES_GATE = 2.0  # of the dense layer there
 _TIMES_GROUPS = 3.0  # of the dense layers there
 
 
@@ -34,7 +35,7 @@ def initial_scale(model: Model, batch_size: int, num_steps: int | None = None) -
     In a first dense layer of K > 784 inputs K / 784 times as much, of B > 100 samples max(100 / B K / 784, √(K / 784))
     times, in a first convolution of K > 49 inputs a patch √(K / 49) times: where many inputs are alike, as the levels
     of a pixel are, a step moves sums further. In networks
-    with convolutions at least 128, and in the layer above them K / 2048 times as much, at least twice.
+    with convolutions at least 128, and in the layer above them K / 1400 times as much, at least three times.
 
     Args:
       model: a `Model`.
@@ -100,7 +101,7 @@ def gate_factors(model: Model) -> tuple[float, ...]:
     share = (2 * normal.cdf(1.0) - 1) ** (1 / max(1, depth - 1))
     reach = normal.inv_cdf((1 + share) / 2)
     return tuple(
-        layer.usual_gate * (reach if depth > 2 else 1.0) * (_TIMES_OF_PATCHES if above else 1.0)
+        layer.usual_gate * (reach if depth > 2 else 1.0) * (_TIMES_GATE if above else 1.0)
         for layer, above in zip(model.layers, _above_convolutions(model), strict=True)
     )
 

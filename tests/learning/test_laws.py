@@ -17,13 +17,13 @@ def test_scale_grows_with_samples_times_positions():
     cell = bep.rnn(num_inputs=28, state_width=35, output_width=15, num_classes=10)
     assert bep.initial_scale(cell, 100, num_steps=28) == (1792.0, 64.0)
     filters = bep.conv(image_shape=(28, 28), widths=(15,), num_classes=2)
-    assert bep.initial_scale(filters, 100) == (4096.0, 128.0)
-    assert bep.initial_scale(filters, 400) == (8192.0, 512.0)
+    assert bep.initial_scale(filters, 100) == (4096.0, 192.0)
+    assert bep.initial_scale(filters, 400) == (8192.0, 768.0)
     two = bep.conv(image_shape=(28, 28), channels=4, filters=((64, 7, 3), (8, 3, 1)), widths=(15, 15), num_classes=2)
-    assert bep.initial_scale(two, 50) == (4096.0, 32.0 * 36, 128.0, 128.0)
-    assert bep.initial_scale(two, 150)[2:] == (192.0, 128.0)
+    assert bep.initial_scale(two, 25) == (2048.0, 16.0 * 36, 128.0, 128.0)
+    assert bep.initial_scale(two, 150)[2:] == (288.0, 128.0)
     wide = bep.conv(image_shape=(28, 28), filters=((128, 7, 3),), widths=(15, 15), num_classes=2)
-    assert bep.initial_scale(wide, 100) == (4096.0, 256.0, 128.0)  # twice those of 64 filters
+    assert bep.initial_scale(wide, 100) == (4096.0, 64.0 * 8192 / 1400, 128.0)  # nearly twice those of 64 filters
     assert bep.initial_scale(cell, 10**6, num_steps=1000) == (8192.0, 8192.0)
 
 
