@@ -1,8 +1,9 @@
 """UCR problems read by `train` with no flags but their names, beside a random forest and MiniRocket on the same folds.
 
 ``python -m benchmarks.series [PROBLEM ...]`` trains the two for the folds of these problems that `defaults.sh series`
-has left results of, one line each in results/defaults/references.jsonl, then writes results/defaults/series.md; "none"
-trains nothing. The forest reads series flattened; what is missing in front of shorter series is 0 for both.
+has left results of, one line each in results/defaults/references.jsonl, then writes results/defaults/series.md, and
+results/convolution/series.md of what `convolution.sh` has left; "none" trains nothing. The forest reads series
+flattened; what is missing in front of shorter series is 0 for both.
 """
 
 import json
@@ -21,6 +22,7 @@ from bep_jax.files import runs
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "defaults"
 REFERENCES, TABLE = RESULTS / "references.jsonl", RESULTS / "series.md"
+CONVOLUTIONS = RESULTS.parent / "convolution" / "series"
 _MISSING = {"forest": np.nan, "rocket": np.nan}  # of a fold where they were not trained
 
 _HEADER = """\
@@ -29,6 +31,14 @@ _HEADER = """\
 `benchmarks/defaults.sh series`: `train --dataset ucr/<Problem> --fold F` and nothing else but the number of seeds, then
 `python -m benchmarks.series`. Both files of a problem pooled, stratified folds of three; test accuracy in percent after
 the last epoch, mean over folds and seeds; what reads the series, validation samples of the training folds decide."""
+
+_CONVOLUTIONS = """\
+# Series by convolution
+
+`FOLDS="0 1 2" benchmarks/convolution.sh`: `train --dataset ucr/<Problem> --fold F --model conv`, patch, stride, channels
+and rule by law, then `python -m benchmarks.series none`. Beside it `train` with no flags, where validation samples decide
+what reads the series, and the two others on the same folds; test accuracy in percent, mean over folds and seeds. As one:
+the scores of a fold's networks are added up."""
 
 
 def references(problem: str, fold: int) -> dict[str, Any]:
@@ -65,6 +75,32 @@ def table(found: Sequence[dict[str, Any]], lines: Sequence[dict[str, Any]]) -> s
     return f"{_HEADER}\n\n{runs.markdown(header, rows)}\n"
 
 
+def convolutions(found: Sequence[dict[str, Any]], usual: Sequence[dict[str, Any]], lines: Sequence[dict]) -> str:
+    """A row a problem with its convolutions, those of its folds with no flags, and the others there; and their mean."""
+    places = [(_name(result), result["config"]["fold"]) for result in found]
+    beside = {(line["problem"], line["fold"]): line for line in lines}
+    plain = {(_name(result), result["config"]["fold"]): result["mean"] for result in usual}
+    rows, means = [], []
+    for problem in sorted({name for name, _ in places}):
+        own = [result for result in found if _name(result) == problem]
+        folds = [result["config"]["fold"] for result in own]
+        accuracies = np.concatenate([result["test_accuracy"] for result in own])
+        others = [beside.get((problem, fold), _MISSING) for fold in folds]
+        means.append(
+            [
+                accuracies.mean(),
+                np.mean([result["ensemble_test_accuracy"] for result in own]),
+                np.mean([plain.get((problem, fold), np.nan) for fold in folds]),
+                *(np.mean([line[name] for line in others]) for name in _MISSING),
+            ]
+        )
+        rows.append((problem, *map(_percent, means[-1]), ", ".join(map(str, folds)), str(len(accuracies))))
+    mean = (f"**{_percent(value)}**" if np.isfinite(value) else "" for value in np.mean(means, axis=0))
+    rows.append((f"**mean of {len(rows)}**", *mean, "", ""))
+    header = ("problem", "convolution", "as one", "no flags", "random forest", "MiniRocket", "folds", "runs")
+    return f"{_CONVOLUTIONS}\n\n{runs.markdown(header, rows)}\n"
+
+
 def _percent(share: float) -> str:
     return f"{100 * share:.1f}" if np.isfinite(share) else ""
 
@@ -87,6 +123,8 @@ def main(problems: Sequence[str]) -> None:
             file.write(json.dumps(lines[-1]) + "\n")
         print(lines[-1], flush=True)
     TABLE.write_text(table(found, lines))
+    own = [json.loads(path.read_text()) for path in sorted(CONVOLUTIONS.glob("*.json"))]
+    (CONVOLUTIONS.parent / "series.md").write_text(convolutions(own, found, lines))
 
 
 if __name__ == "__main__":

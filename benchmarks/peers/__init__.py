@@ -4,7 +4,8 @@ Test samples decide nothing: the archive's own test file, for tables and digits 
 run. Of the training samples a stratified fifth is held out; each method tries its settings on it; the best of them, the
 first of several, is trained on all training samples and tested once. BEP has the settings that follow from shapes; its
 bits a feature and its width are among the candidates; like QAT it reads images by levels and edges. Every training is a
-process of its own on one core, with one thread. `protocol.py` says how many settings, runs and passes the full, the short and the quick protocol have.
+process of its own on one core, with one thread. `protocol.py` says how many settings, runs and passes the full, the
+short and the quick protocol have.
 """
 
 import json
