@@ -33,7 +33,7 @@ Official test files; a tenth of the training images is held out and decides. Bat
 Accuracies in %.
 """
 HEADER = (
-    *("data", "network", "learns by", "settings", "levels of grey", "bits of weights", "epochs", "networks"),
+    *("data", "network", "learns by", "settings", "bits a pixel", "bits of weights", "epochs", "networks"),
     *("train", "validation", "test", "all as one"),
 )
 CACHE = Path(tempfile.gettempdir()) / "bep_jax_convolution"
@@ -221,7 +221,7 @@ def write_table() -> None:
                 "; ".join([*filters, "-".join(map(str, one["widths"]))]),
                 one["method"],
                 ", ".join(f"{name} {value}" for name, value in settings.items()),
-                f"{one['bits'] + 1}{', edges' if one['edges'] else ''}",
+                f"{one['bits']}{' + 8 of edges' if one['edges'] else ''}",
                 f"{one['weight_bits']:,}",
                 str(one["epochs"]),
                 str(len(found)),

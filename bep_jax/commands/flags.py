@@ -45,10 +45,13 @@ class Data:
         arg(
             metavar="BITS",
             aliases=("--num-bits",),
-            help_behavior_hint="(default: by the data; images 4 and 8 of their edges; rnn 10)",
+            help_behavior_hint="(default: by the data; images 4, and 8 of their edges; rnn 10)",
         ),
     ] = None
-    """Thermometer bits for every feature, and no edges; rocket: for every count."""
+    """Thermometer bits for every feature; rocket: for every count. Images have levels alone then, without --edges."""
+    edges: bool = False
+    """Images: read how much the neighbours of every pixel differ, too, eight bits. By default so do convolutions, and
+    dense layers where most of what is drawn is grey; they have one bit a pixel of ink on paper, a sixth of the size."""
     expand: Annotated[
         int | None, arg(metavar="BITS", help_behavior_hint="(default: series for rnn the state's width, others 0)")
     ] = None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bep_jax.commands.flags import Data, Network, RuleFlags, Training
-from bep_jax.data import datasets, encode
+from bep_jax.data import datasets, encode, images
 from bep_jax.data.datasets import Dataset
 from bep_jax.data.encode import Edges, Thermometer, first_encoder
 from bep_jax.data.random_prototypes import NAME as DRAWN
@@ -44,6 +44,7 @@ class Plan:
     data_seed: int | tuple[int, ...]
     load_options: dict[str, Any]
     wanted_batch_size: int | None
+    bits_named: dict[str, Any]  # what flags say of the bits of a feature
     start: Model | None = None  # of the file that training goes on from
 
     @property
@@ -136,6 +137,7 @@ class Plan:
                 for name, value in self.load_options.items()
                 if name not in ("data_dir", "encoder", "columns")
             },
+            **self.bits_named,
             "model": self.kind,
             "widths": self.widths,
             "filters": self.filters,
@@ -270,11 +272,18 @@ def make_plan(data: Data, network: Network, flags: RuleFlags, training: Training
         "test": data.test,
         "test_fraction": data.test_fraction,
     }
-    if rows is not None and kind not in ("rnn", "rocket") and data.input_bits is None:
-        options["encoder"] = functools.partial(encode.fit_edges, image_shape=(rows, rows))
+    if data.edges and (rows is None or kind in ("rnn", "rocket")):
+        raise ValueError(f"train: --edges is for images and --model mlp or conv, not for {data.dataset!r} and {kind}.")
+    if rows is not None and kind not in ("rnn", "rocket") and (data.edges or data.input_bits is None):
+        edges = functools.partial(encode.fit_edges, image_shape=(rows, rows), num_bits=data.input_bits)
+        always = data.edges or kind == "conv"
+        options |= {"num_bits": None, "encoder": edges if always else functools.partial(images.fit_drawn, edges=edges)}
     data_seed = draws if data.dataset == DRAWN else training.seed
     recurrent = {name: getattr(network, name) for name in _RECURRENT}
-    return Plan(data.dataset, kind, widths, rule, scale, filters, recurrent, data_seed, options, training.batch_size)
+    bits_named = {"num_bits": data.input_bits, "edges": data.edges}
+    return Plan(
+        data.dataset, kind, widths, rule, scale, filters, recurrent, data_seed, options, training.batch_size, bits_named
+    )
 
 
 def _check_numbers(data: Data, network: Network, flags: RuleFlags, training: Training) -> None:

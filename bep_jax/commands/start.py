@@ -21,7 +21,7 @@ from bep_jax.network.model import Params
 # Flags that say what the file says.
 _OF_THE_FILE = (
     (Network(), tuple(field.name for field in dataclasses.fields(Network))),
-    (Data(), ("input_bits", "expand", "window")),
+    (Data(), ("input_bits", "edges", "expand", "window")),
 )
 
 

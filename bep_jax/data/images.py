@@ -11,11 +11,12 @@ import math
 import os
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from bep_jax.data import files
+from bep_jax.data import encode, files
 from bep_jax.data.dataset import Parts
 from bep_jax.data.folds import assign_folds
 from bep_jax.files import atomic
@@ -195,3 +196,16 @@ def _bytes(values: np.ndarray, most: int) -> np.ndarray:
 
 def _to_idx(values: np.ndarray) -> bytes:
     return bytes((0, 0, 8, values.ndim)) + struct.pack(f">{values.ndim}I", *values.shape) + values.tobytes()
+
+
+def fit_drawn(train_x: np.ndarray, edges: Callable[[np.ndarray], encode.Encoder]) -> encode.Encoder:
+    """The encoder of images for dense layers: ``edges`` where most of what is drawn is grey, else one bit a pixel.
+
+    Grey is what lies between a tenth and nine tenths of the brightest value, drawn what is above the darkest.
+    """
+    least, most = float(train_x.min()), float(train_x.max())
+    share = (train_x - least) / max(most - least, 1e-9)
+    drawn = np.count_nonzero(share)
+    if 2 * np.count_nonzero((share > 0.1) & (share < 0.9)) > drawn:
+        return edges(train_x)
+    return encode.fit_median(train_x)

@@ -18,6 +18,7 @@ import pytest
 import bep_jax as bep
 from bep_jax.commands import cli, flags, train, tune
 from bep_jax.commands import plan as plans
+from bep_jax.data import images
 
 
 @pytest.fixture(autouse=True)
@@ -417,6 +418,8 @@ def test_interrupted_before_anything_was_learned(monkeypatch, tmp_path, capsys):
         ("--dataset t.csv --test-fraction nan", "--test-fraction must be a finite number, got nan"),
         ("--dataset t.csv --test-fraction 1e400", "--test-fraction must be a finite number, got inf"),
         ("--input-bits 0", "--input-bits must be at least 1, got 0"),
+        ("--edges --dataset ucr/PenDigits", "--edges is for images and --model mlp or conv"),
+        ("--edges --dataset mnist --model rnn", "--edges is for images and --model mlp or conv"),
         ("--dataset t.csv --test-fraction 1.5", "--test-fraction must be between 0 and 1, got 1.5"),
         ("--margin nan", "train: --margin must be a finite number, got nan"),
         ("--expand -7", "--expand must be at least 0, got -7"),
@@ -519,7 +522,11 @@ def test_data_and_model_decide_the_rest():
     assert "encoder" in plan(dataset="mnist", window=28, model="conv").load_options
     assert "encoder" not in plan(dataset="mnist", window=28, model="rocket").load_options, "counts, and no grey levels"
     assert plan(dataset="mnist").kind == "mlp"
-    assert plan(dataset="mnist").load_options["encoder"].keywords == {"image_shape": (28, 28)}
+    usual, edges = plan(dataset="mnist").load_options["encoder"], plan(dataset="mnist", edges=True)
+    assert usual.func is images.fit_drawn and usual.keywords["edges"].keywords["image_shape"] == (28, 28)
+    assert edges.load_options["encoder"].keywords == {"image_shape": (28, 28), "num_bits": None}
+    few = plan(dataset="digits", model="conv", edges=True, input_bits=2).load_options
+    assert (few["num_bits"], few["encoder"].keywords) == (None, {"image_shape": (8, 8), "num_bits": 2})
     assert "encoder" not in plan(dataset="mnist", input_bits=4).load_options, "levels, and no edges"
     assert plan(dataset="digits", seed=3, seeds=2).data_seed == 3
     draws = [plan(seed=seed, seeds=3).data_seed for seed in (0, 1, 2**31 - 1)]

@@ -1,5 +1,6 @@
 import builtins
 import dataclasses
+import functools
 import gzip
 import io
 import os
@@ -737,3 +738,11 @@ def test_series_are_read_whole(tmp_path):
     assert (arrays.num_steps, arrays.image_shape) == (7, None)
     bools = datasets.from_arrays(series[:20] > 3, y[:20], series[20:] > 3, y[20:], whole=True)
     assert bools.train_x.ndim == 2 and bools.num_inputs <= 14
+
+
+def test_ink_on_paper_has_one_bit_a_pixel_and_grey_images_have_edges():
+    rng = np.random.default_rng(0)
+    edges = functools.partial(encode.fit_edges, image_shape=(5, 6))
+    ink = np.where(rng.random((50, 30)) < 0.8, 0, 255).astype(np.uint8)
+    assert images.fit_drawn(ink, edges).num_bits == 30
+    assert images.fit_drawn(rng.integers(0, 256, (50, 30)).astype(np.uint8), edges).num_bits == 12 * 30
