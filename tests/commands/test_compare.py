@@ -1,5 +1,6 @@
 """`python -m bep_jax compare`: one table of several methods, and what goes into it."""
 
+import functools
 import json
 
 import jax
@@ -24,8 +25,8 @@ def test_compare(tmp_path, capsys):
     assert {path.name for path in folder.iterdir()} == written
     assert (folder / "table.md").read_text() in printed
     bep_record, qat = json.loads((folder / "result.json").read_text())["methods"]
-    data = bep.datasets.load("digits", num_bits=8)
-    model = bep.mlp(num_inputs=512, widths=(15, 15), num_classes=10)
+    data = bep.datasets.load("digits", encoder=functools.partial(bep.encode.fit_edges, image_shape=(8, 8)))
+    model = bep.mlp(num_inputs=768, widths=(15, 15), num_classes=10)
     rule = bep.Rule(**{name: value for name, value in bep_record["setting"].items() if name != "group_size"})
     alone = bep.fit(model, rule, data, epochs=2, batch_size=72, seeds=2, progress=False)
     assert bep_record["test_accuracy"] == alone.test_accuracy.tolist(), "the same as train's"
