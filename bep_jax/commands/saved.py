@@ -234,7 +234,7 @@ def _encoder_text(encoder: Encoder | tuple[Encoder, ...] | None) -> str:
         return f"thermometer, {encoder.num_features:,} features of {up_to}{most} bit{'s' * (most > 1)}"
     if isinstance(encoder, Edges):
         shape = "×".join(map(str, encoder.image_shape))
-        return f"{encoder.pixel_bits} bits of levels and edges for each of {shape} pixels"
+        return f"{encoder.pixel_bits} bits of levels and edges for each of {shape} pixels or steps"
     if isinstance(encoder, Rocket):
         return f"{encoder.biases.size:,} counts of kernels' responses in {encoder.num_steps} steps"
     if isinstance(encoder, Expansion):
