@@ -67,7 +67,8 @@ _WIDE, _TWO = ((128, 7, 3),), ((64, 7, 3), (128, 3, 1))
 _FROZEN: dict[str, Any] = {"method": "frozen", "decay_after": None, "shift": 0, "epochs": (20,)}
 _QAT: dict[str, Any] = {"method": "qat", "decay_after": None, "shift": 0, "epochs": (2, 5, 10, 15)}
 _DENSE: dict[str, Any] = {"filters": None, "method": "winners", "shift": 0}
-# As before edges were read.
+# As before edges were read, by the law of that day.
+_BEFORE = (8192.0, 327.68, 128.0)
 _MNIST_LEVELS = replace(_MNIST, edges=False, filters=_WIDE)
 _FASHION_LEVELS = replace(_FASHION, edges=False, filters=_WIDE, bits=8)
 RUNS: dict[str, Run] = {
@@ -82,12 +83,12 @@ RUNS: dict[str, Run] = {
     "fashion-frozen": replace(_FASHION, **_FROZEN),
     "fashion-dense": replace(_FASHION, widths=(255, 255), **_DENSE),
     "fashion-qat": replace(_FASHION, **_QAT),
-    "levels-mnist-one": replace(_MNIST_LEVELS, seeds=_FIVE),
-    "levels-mnist-two": replace(_MNIST_LEVELS, filters=_TWO, seeds=_FIVE),
+    "levels-mnist-one": replace(_MNIST_LEVELS, seeds=_FIVE, scale=_BEFORE),
+    "levels-mnist-two": replace(_MNIST_LEVELS, filters=_TWO, seeds=_FIVE, scale=(8192.0, 2949.12, 184.32, 128.0)),
     "levels-mnist-frozen": replace(_MNIST_LEVELS, **_FROZEN),
     "levels-mnist-dense": replace(_MNIST_LEVELS, widths=(1050, 1050), **_DENSE),
-    "levels-fashion-one": replace(_FASHION_LEVELS, epochs=(10, 20, 40), seeds=_FIVE),
-    "levels-fashion-mirror": replace(_FASHION_LEVELS, mirror=True, epochs=(50,), decay_after=38),
+    "levels-fashion-one": replace(_FASHION_LEVELS, epochs=(10, 20, 40), seeds=_FIVE, scale=_BEFORE),
+    "levels-fashion-mirror": replace(_FASHION_LEVELS, mirror=True, epochs=(50,), decay_after=38, scale=_BEFORE),
     "levels-fashion-frozen": replace(_FASHION_LEVELS, **_FROZEN),
     "levels-fashion-dense": replace(_FASHION_LEVELS, widths=(645, 645), **_DENSE),
     # The first that was ever trained, epoch by epoch.
