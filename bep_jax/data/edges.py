@@ -11,6 +11,7 @@ Source: measured (the page "Choosing settings"); signs of differences as in loca
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -43,9 +44,7 @@ class Edges:
     differences: Thermometer
 
     def __post_init__(self) -> None:
-        given = check_several(self.image_shape, "image_shape", "Edges")
-        shape = tuple(check_count(n, "every entry of image_shape", "Edges") for n in given)
-        object.__setattr__(self, "image_shape", shape)
+        object.__setattr__(self, "image_shape", checked_shape(self.image_shape, "Edges"))
         for name in ("levels", "differences"):
             one = getattr(self, name)
             check_type(one, Thermometer, name, "Edges")
@@ -115,6 +114,14 @@ class Edges:
             found += [one[..., None] > self.differences.thresholds for one in differences(wide)]
         pixels = np.concatenate([bits.reshape(*images.shape[:-1], -1) for bits in found], axis=-1)
         return pack_host(pixels.reshape(len(rows), -1))
+
+
+def checked_shape(image_shape: Any, who: str) -> tuple[int, ...]:
+    """The pixels along each of one or more axes."""
+    given = check_several(image_shape, "image_shape", who)
+    if not given:
+        raise ValueError(f"{who}: image_shape has no axes.")
+    return tuple(check_count(n, "every entry of image_shape", who) for n in given)
 
 
 def differences(images: np.ndarray) -> list[np.ndarray]:

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bep_jax.data import rocket
-from bep_jax.data.edges import Edges, fit_thresholds
+from bep_jax.data.edges import Edges, checked_shape, fit_thresholds
 from bep_jax.data.expansion import Expansion
 from bep_jax.data.rocket import Rocket
 from bep_jax.data.thermometer import Thermometer, placed
@@ -29,7 +29,7 @@ from bep_jax.data.thermometer import fit_exactly as fit_exactly
 from bep_jax.data.words import pack_host as pack_host
 from bep_jax.data.words import training_data
 from bep_jax.kernels import bits
-from bep_jax.kernels.checks import check_count, check_several
+from bep_jax.kernels.checks import check_count
 
 __all__ = [
     "Composition",
@@ -210,10 +210,7 @@ def fit_edges(train: npt.ArrayLike, image_shape: Sequence[int], num_bits: int | 
     Source: measured; see `bep_jax.data.edges`.
     """
     train = training_data(train, "fit_edges")
-    shape = tuple(
-        check_count(n, "every entry of image_shape", "fit_edges")
-        for n in check_several(image_shape, "image_shape", "fit_edges")
-    )
+    shape = checked_shape(image_shape, "fit_edges")
     num_bits = _LEVEL_BITS if num_bits is None else check_count(num_bits, "num_bits", "fit_edges")
     if train.shape[-1] % math.prod(shape):
         raise ValueError(f"fit_edges: image_shape={shape} does not fit samples of {train.shape[-1]} features.")

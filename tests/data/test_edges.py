@@ -74,6 +74,8 @@ def test_bad_input():
     x[0, 0] = 7
     with pytest.raises(ValueError, match=r"fit_edges: image_shape=\(5, 2\) does not fit samples of 12 features"):
         encode.fit_edges(x, (5, 2))
+    with pytest.raises(ValueError, match="fit_edges: image_shape has no axes"):
+        encode.fit_edges(x, ())
     with pytest.raises(TypeError, match="fit_edges: every entry of image_shape"):
         encode.fit_edges(x, (3.0, 4))
     with pytest.raises(ValueError, match="fit_edges: num_bits"):
