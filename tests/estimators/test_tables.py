@@ -246,7 +246,7 @@ def test_images_are_read_by_convolutions():
     images[np.arange(90), 1 + 2 * y] += 1
     classifier = small(image_shape=(8, 8), n_networks=1, bits=2).fit(images[:60].reshape(60, -1), y[:60])
     assert classifier.score(images[60:].reshape(30, -1), y[60:]) > 0.8
-    assert classifier.networks_.model.matrix_shapes == ((64, 18), (35, 2304))
+    assert classifier.networks_.model.matrix_shapes == ((64, 90), (35, 2304))
     with pytest.raises(ValueError, match=r"image_shape=\(8, 8, 3\) does not fit samples of 64 features"):
         small(image_shape=(8, 8, 3)).fit(images.reshape(90, -1), y)
 
