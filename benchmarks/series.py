@@ -59,7 +59,7 @@ def references(problem: str, fold: int) -> dict[str, Any]:
 
 def table(found: Sequence[dict[str, Any]], lines: Sequence[dict[str, Any]]) -> str:
     """A row a problem, and their mean."""
-    beside = {(line["problem"], line["fold"]): line for line in lines}
+    beside = _by_place(lines)
     rows, means = [], []
     for problem in sorted({_name(result) for result in found}):
         own = [result for result in found if _name(result) == problem]
@@ -69,8 +69,7 @@ def table(found: Sequence[dict[str, Any]], lines: Sequence[dict[str, Any]]) -> s
         taken = ", ".join(dict.fromkeys(result["config"]["model"] for result in own))
         folds = ", ".join(str(result["config"]["fold"]) for result in own)
         rows.append((problem, *map(_percent, means[-1]), taken, folds, str(len(accuracies))))
-    mean = (f"**{_percent(value)}**" if np.isfinite(value) else "" for value in np.mean(means, axis=0))
-    rows.append((f"**mean of {len(rows)}**", *mean, "", "", ""))
+    rows.append((*_mean_of(means), "", "", ""))
     header = ("problem", "BEP", "random forest", "MiniRocket", "network taken", "folds", "runs")
     return f"{_HEADER}\n\n{runs.markdown(header, rows)}\n"
 
@@ -78,7 +77,7 @@ def table(found: Sequence[dict[str, Any]], lines: Sequence[dict[str, Any]]) -> s
 def convolutions(found: Sequence[dict[str, Any]], usual: Sequence[dict[str, Any]], lines: Sequence[dict]) -> str:
     """A row a problem with its convolutions, those of its folds with no flags, and the others there; and their mean."""
     places = [(_name(result), result["config"]["fold"]) for result in found]
-    beside = {(line["problem"], line["fold"]): line for line in lines}
+    beside = _by_place(lines)
     plain = {(_name(result), result["config"]["fold"]): result["mean"] for result in usual}
     rows, means = [], []
     for problem in sorted({name for name, _ in places}):
@@ -95,14 +94,23 @@ def convolutions(found: Sequence[dict[str, Any]], usual: Sequence[dict[str, Any]
             ]
         )
         rows.append((problem, *map(_percent, means[-1]), ", ".join(map(str, folds)), str(len(accuracies))))
-    mean = (f"**{_percent(value)}**" if np.isfinite(value) else "" for value in np.mean(means, axis=0))
-    rows.append((f"**mean of {len(rows)}**", *mean, "", ""))
+    rows.append((*_mean_of(means), "", ""))
     header = ("problem", "convolution", "as one", "no flags", "random forest", "MiniRocket", "folds", "runs")
     return f"{_CONVOLUTIONS}\n\n{runs.markdown(header, rows)}\n"
 
 
+def _mean_of(means: Sequence[Sequence[float]]) -> tuple[str, ...]:
+    """The last row's name and figures."""
+    mean = (f"**{_percent(value)}**" if np.isfinite(value) else "" for value in np.mean(means, axis=0))
+    return (f"**mean of {len(means)}**", *mean)
+
+
 def _percent(share: float) -> str:
     return f"{100 * share:.1f}" if np.isfinite(share) else ""
+
+
+def _by_place(lines: Sequence[dict[str, Any]]) -> dict[tuple[str, int], dict[str, Any]]:
+    return {(line["problem"], line["fold"]): line for line in lines}
 
 
 def _name(result: dict[str, Any]) -> str:

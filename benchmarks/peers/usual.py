@@ -13,8 +13,10 @@ from benchmarks.peers.peer import Fitted, Peer
 
 
 def _sklearn(make: Callable, takes_nan: bool, settings: dict, part: Part, seed: int, effort: dict) -> Fitted:
-    there = ~np.isnan(data.flat(part.train_x)).all(axis=0)  # a step that all series lack is no feature
-    prepare = (lambda x: data.flat(x)[:, there]) if takes_nan else (lambda x: data.filled(data.flat(x)))
+    prepare: Callable[[np.ndarray], np.ndarray] = lambda x: data.filled(data.flat(x))  # noqa: E731
+    if takes_nan:
+        there = ~np.isnan(data.flat(part.train_x)).all(axis=0)  # a step that all series lack is no feature
+        prepare = lambda x: data.flat(x)[:, there]  # noqa: E731
     model = make(settings, seed, effort)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # iterations are a setting here, not a mistake

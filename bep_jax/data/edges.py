@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bep_jax.data.thermometer import Thermometer
-from bep_jax.data.words import as_numbers, in_blocks, pack_host
+from bep_jax.data.thermometer import Thermometer, fit_exactly
+from bep_jax.data.words import features, in_blocks, pack_host
 from bep_jax.kernels.checks import check_count, check_several, check_type
 
 _BLOCK = 1 << 24  # bits that are made at a time
@@ -95,12 +95,8 @@ class Edges:
           TypeError: ``x`` holds no real numbers, or is traced.
           ValueError: the last axis is not P F.
         """
-        x = as_numbers(x, "Edges")
-        if x.ndim == 0 or x.shape[-1] != self.num_features:
-            raise ValueError(
-                f"Edges: fitted on images {self.image_shape} of {self.levels.num_features} values, wanted "
-                f"[..., {self.num_features}], got shape {x.shape}."
-            )
+        fitted_on = f"images {self.image_shape} of {self.levels.num_features} values"
+        x = features(x, self.num_features, "Edges", fitted_on)
         return in_blocks(self._encode, x, self.num_bits, block=max(1, _BLOCK // self.num_bits))
 
     def _encode(self, rows: np.ndarray) -> np.ndarray:
@@ -137,6 +133,22 @@ def differences(images: np.ndarray) -> list[np.ndarray]:
         after, before = np.minimum(places + 1, size - 1), np.maximum(places - 1, 0)
         found.append(images.take(after, axis) - images.take(before, axis))
     return found
+
+
+def fit(images: np.ndarray, num_bits: int) -> Edges:
+    """Levels and edges with so many bits for each value, whatever the values in these data.
+
+    Args:
+      images: real numbers ``[n, *image_shape, F]``; NaN is a missing value.
+      num_bits: b of each of the F values of a pixel.
+
+    Example:
+      >>> fit(np.arange(24.0).reshape(2, 3, 4, 1), 2).pixel_bits
+      10
+    """
+    values = images.reshape(-1, images.shape[-1])
+    levels = fit_exactly(values, np.full(values.shape[1], num_bits))
+    return Edges(images.shape[1:-1], levels, fit_thresholds(images))
 
 
 def fit_thresholds(images: np.ndarray) -> Thermometer:

@@ -20,8 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from bep_jax.data import rocket
-from bep_jax.data.edges import Edges, checked_shape, fit_thresholds
+from bep_jax.data import edges, rocket
+from bep_jax.data.edges import Edges
 from bep_jax.data.expansion import Expansion
 from bep_jax.data.rocket import Rocket
 from bep_jax.data.thermometer import Thermometer, placed
@@ -210,7 +210,7 @@ def fit_edges(train: npt.ArrayLike, image_shape: Sequence[int], num_bits: int | 
     Source: measured; see `bep_jax.data.edges`.
     """
     train = training_data(train, "fit_edges")
-    shape = checked_shape(image_shape, "fit_edges")
+    shape = edges.checked_shape(image_shape, "fit_edges")
     num_bits = _LEVEL_BITS if num_bits is None else check_count(num_bits, "num_bits", "fit_edges")
     if train.shape[-1] % math.prod(shape):
         raise ValueError(f"fit_edges: image_shape={shape} does not fit samples of {train.shape[-1]} features.")
@@ -218,8 +218,7 @@ def fit_edges(train: npt.ArrayLike, image_shape: Sequence[int], num_bits: int | 
     most = max(len(placed(column, num_bits)) for column in values.T)
     if not most:
         raise ValueError("fit_edges: all values of the training data are the same, or missing.")
-    levels = fit_exactly(values, np.full(values.shape[1], most))
-    return Edges(shape, levels, fit_thresholds(train.reshape(-1, *shape, values.shape[1])))
+    return edges.fit(train.reshape(-1, *shape, values.shape[1]), most)
 
 
 def fit_rocket(train: npt.ArrayLike, num_bits: int | None = None) -> Rocket:

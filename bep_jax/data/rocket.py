@@ -19,7 +19,7 @@ import numpy.typing as npt
 from jax import lax
 
 from bep_jax.data.thermometer import Thermometer, isnan
-from bep_jax.data.words import as_numbers, in_blocks, unpack_host
+from bep_jax.data.words import features, in_blocks, unpack_host
 from bep_jax.kernels.checks import check_count, check_type
 
 TAPS, LEVELS = 9, 15  # taps of a kernel, thresholds between levels
@@ -90,12 +90,8 @@ class Rocket:
           TypeError: ``x`` holds no real numbers, or is traced.
           ValueError: the last axis is not T F.
         """
-        x = as_numbers(x, "Rocket")
-        if x.ndim == 0 or x.shape[-1] != self.num_features:
-            raise ValueError(
-                f"Rocket: fitted on {self.num_steps} steps of {self.levels.num_features} channels, wanted "
-                f"[..., {self.num_features}], got shape {x.shape}."
-            )
+        fitted_on = f"{self.num_steps} steps of {self.levels.num_features} channels"
+        x = features(x, self.num_features, "Rocket", fitted_on)
         return in_blocks(self._encode, x, self.num_bits, block=max(1, _BLOCK // self.num_steps))
 
     def _encode(self, rows: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from bep_jax.data.words import as_numbers, in_blocks, on_host, pack_host, training_data
+from bep_jax.data.words import as_numbers, features, in_blocks, on_host, pack_host, training_data
 
 _BLOCK_BITS = 1 << 24  # encoded at a time, so that the bits of a big data set never exist unpacked together
 
@@ -86,12 +86,7 @@ class Thermometer:
           TypeError: ``x`` holds no real numbers, or is traced.
           ValueError: the last axis is not F.
         """
-        x = as_numbers(x, "Thermometer")
-        if x.ndim == 0 or x.shape[-1] != self.num_features:
-            raise ValueError(
-                f"Thermometer: fitted on {self.num_features} features, wanted [..., {self.num_features}], "
-                f"got shape {x.shape}."
-            )
+        x = features(x, self.num_features, "Thermometer", f"{self.num_features} features")
         used = None if self.counts is None else self.used.reshape(-1)
 
         def encode(values: np.ndarray) -> np.ndarray:

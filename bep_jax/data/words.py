@@ -96,3 +96,16 @@ def training_data(train: npt.ArrayLike, who: str) -> np.ndarray:
     if train.ndim < 2 or train.size == 0:
         raise ValueError(f"{who}: wanted training data [..., features] with at least one row, got shape {train.shape}.")
     return train
+
+
+def features(x: npt.ArrayLike, num_features: int, who: str, fitted_on: str) -> np.ndarray:
+    """What an encoder is called with: a real NumPy array ``[..., num_features]``.
+
+    Raises:
+      TypeError: it is traced, or holds no real numbers; the message begins with ``who``.
+      ValueError: its last axis is another.
+    """
+    x = as_numbers(x, who)
+    if x.ndim == 0 or x.shape[-1] != num_features:
+        raise ValueError(f"{who}: fitted on {fitted_on}, wanted [..., {num_features}], got shape {x.shape}.")
+    return x

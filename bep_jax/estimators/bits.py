@@ -6,7 +6,6 @@ Axis letters: n samples, F features, P pixels or time steps, b bits of a feature
 import numpy as np
 
 from bep_jax.data import encode
-from bep_jax.data.edges import fit_thresholds
 from bep_jax.kernels.bits import WORD_BITS
 
 _LEAST, _MOST = 256, 4096  # K, where features are few or many
@@ -42,24 +41,3 @@ def fit_places(x: np.ndarray, num_bits: int) -> encode.Thermometer:
     """
     fitted = encode.fit_exactly(x.reshape(-1, x.shape[2]), np.full(x.shape[2], num_bits))
     return encode.Thermometer(np.tile(fitted.thresholds, (x.shape[1], 1)))
-
-
-def fit_pixels(x: np.ndarray, image_shape: tuple[int, ...], num_bits: int) -> encode.Edges:
-    """Levels and edges of images.
-
-    Args:
-      x: real numbers ``[n, P F]``; NaN is a missing value.
-      image_shape: of P pixels.
-      num_bits: b of each of the F values of a pixel.
-
-    Returns:
-      An encoder of b bits, and four along each axis, for each value of a pixel.
-
-    Example:
-      >>> fit_pixels(np.arange(24.0).reshape(2, 12), (3, 4), 2).pixel_bits
-      10
-    """
-    images = x.reshape(len(x), *image_shape, -1)
-    values = images.reshape(-1, images.shape[-1])
-    levels = encode.fit_exactly(values, np.full(values.shape[1], num_bits))
-    return encode.Edges(image_shape, levels, fit_thresholds(images))

@@ -15,9 +15,9 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from bep_jax.data import encode
+from bep_jax.data import edges, encode
 from bep_jax.estimators import networks
-from bep_jax.estimators.bits import fit_pixels, usual_counts
+from bep_jax.estimators.bits import usual_counts
 from bep_jax.estimators.networks import Networks, Settings, random_of
 from bep_jax.estimators.samples import classes_of_stream, plain, repeated, split
 from bep_jax.kernels.checks import check_count, check_several
@@ -233,7 +233,7 @@ class BEPClassifier(ClassifierMixin, BaseEstimator):
                 raise ValueError(
                     f"BEPClassifier: image_shape={self.image_shape} does not fit samples of {X.shape[1]} features."
                 )
-            return fit_pixels(X, shape, num_bits or _LEVEL_BITS)
+            return edges.fit(X.reshape(len(X), *shape, channels), num_bits or _LEVEL_BITS)
         return encode.fit_exactly(X, usual_counts(X.shape[1]) if num_bits is None else np.full(X.shape[1], num_bits))
 
     def _image(self) -> tuple[tuple[int, ...], int]:

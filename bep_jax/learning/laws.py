@@ -18,9 +18,8 @@ from bep_jax.network.model import Model
 
 _UPDATES = 0.64  # σ over samples times positions, up to so many inputs of the data:
 _FAN_IN, _PATCH = 784, 49
-_BATCH = (
-    100  # samples; σ of a first dense layer grows with its inputs in smaller batches, with their root in large ones
-)
+# σ of a first dense layer grows with its inputs in batches of up to so many, with their root in large ones.
+_BATCH = 100
 _LEAST, MOST_SCALE = 64.0, 8192.0  # of σ; above, weights meet the ends of int16
 # Above convolutions, whose patches overlap: inputs that are alike add up to large sums, and to large steps.
 _LEAST_OF_PATCHES, _TIMES_OF_PATCHES = 128.0, 3.0
@@ -34,8 +33,8 @@ def initial_scale(model: Model, batch_size: int, num_steps: int | None = None) -
 
     In a first dense layer of K > 784 inputs K / 784 times as much, of B > 100 samples max(100 / B K / 784, √(K / 784))
     times, in a first convolution of K > 49 inputs a patch √(K / 49) times: where many inputs are alike, as the levels
-    of a pixel are, a step moves sums further. In networks
-    with convolutions at least 128, and in the layer above them K / 1400 times as much, at least three times.
+    of a pixel are, a step moves sums further. In networks with convolutions at least 128, and in the layer above them
+    K / 1400 times as much, at least three times.
 
     Args:
       model: a `Model`.
