@@ -4,8 +4,8 @@ A mesh has an axis "seeds", an axis "batch", or both. Along "seeds" each device 
 each takes its part of every mini-batch, and the integer updates of all parts are added up before reinforcement
 (`bep_jax.step` with an ``axis_name``). Integer sums have no order, so the weights are those of one device, bit for bit.
 
-The cores of a CPU are one device. There each seed is a program of its own, called from as many threads as there are
-cores: XLA's own threads share out single kernels, which takes more time than it saves.
+The cores of a CPU are one device. There as many threads as there are cores call a program of an even share of the seeds
+each, or of one seed: XLA's own threads share out single kernels, which takes more time than it saves.
 
 Axis letters: S seeds.
 """
@@ -36,7 +36,7 @@ class Placement:
     """Where things lie: on a mesh, or on one device if there is none. Made by `placement`."""
 
     mesh: Mesh | None = None
-    threads: int | None = None  # on one device: that many call a program of one seed each; None for one of all seeds
+    threads: int | None = None  # on one device: that many call a program of some seeds each; None for one of all seeds
 
     @property
     def batch_axis(self) -> str | None:
@@ -89,7 +89,7 @@ class Placement:
 
 
 class _Threaded:
-    """A program over seeds as one program a seed, from several threads."""
+    """A program over seeds as one program of some seeds, called from several threads."""
 
     def __init__(self, program: Any, in_axes: tuple[int | None, ...], threads: int):
         self._program, self._in_axes, self._threads = program, in_axes, threads
@@ -97,7 +97,9 @@ class _Threaded:
 
     def __call__(self, *args):
         split = [arg for arg, axis in zip(args, self._in_axes, strict=True) if axis == 0]
-        number = jax.tree.leaves(split)[0].shape[0]
+        seeds = jax.tree.leaves(split)[0].shape[0]
+        # Even shares, else one each, so that a single program serves all pieces: a seed of two takes less than one alone.
+        number = self._threads if seeds % self._threads == 0 else seeds
         pieces = [self._arguments(args, own) for own in _split(split, number)]
         kinds = tuple((a.shape, a.dtype) for a in jax.tree.leaves(pieces[0]))
         if kinds not in self._compiled:  # once, not by every thread
@@ -116,7 +118,7 @@ class _Threaded:
 
 @functools.partial(jax.jit, static_argnums=1)
 def _split(tree: Any, number: int) -> list:
-    return [jax.tree.map(lambda a, i=i: a[i : i + 1], tree) for i in range(number)]
+    return [jax.tree.map(lambda a, i=i: jnp.split(a, number)[i], tree) for i in range(number)]
 
 
 @jax.jit
