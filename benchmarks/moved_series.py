@@ -29,7 +29,7 @@ READERS = {
     "no flags": (),
     "recurrent": ("--model", "rnn"),
 }
-LONG = 80  # steps from which a recurrent network takes hours
+LONG = 40  # steps from which a recurrent network takes hours
 SEEDS, FOLD = 3, 0
 _HEADER = f"""\
 # Series that begin anywhere

@@ -156,9 +156,10 @@ def test_bad_meshes(shape, axes, message):
         spread.fit(spread.MODELS["mlp"], jax.make_mesh(shape, axes))
 
 
-def test_threads_give_the_bits_of_one_program(monkeypatch):
-    monkeypatch.setattr(devices, "usable_cores", lambda: 3)  # and four seeds
-    assert devices.placement("auto", spread.SEEDS).threads == 3
+@pytest.mark.parametrize("cores", [2, 3])  # for four seeds: two each, or one at a time
+def test_threads_give_the_bits_of_one_program(monkeypatch, cores):
+    monkeypatch.setattr(devices, "usable_cores", lambda: cores)
+    assert devices.placement("auto", spread.SEEDS).threads == cores
     _assert_same(spread.arrays(spread.fit(spread.MODELS["mlp"], "auto")), _on_one_device("mlp"))
 
 
