@@ -98,7 +98,7 @@ class _Threaded:
     def __call__(self, *args):
         split = [arg for arg, axis in zip(args, self._in_axes, strict=True) if axis == 0]
         seeds = jax.tree.leaves(split)[0].shape[0]
-        # Even shares, else one each, so that a single program serves all pieces: a seed of two takes less than one alone.
+        # Even shares, else one each: a single program serves all pieces, and a seed of two takes less than one alone.
         number = self._threads if seeds % self._threads == 0 else seeds
         pieces = [self._arguments(args, own) for own in _split(split, number)]
         kinds = tuple((a.shape, a.dtype) for a in jax.tree.leaves(pieces[0]))
