@@ -1,7 +1,7 @@
 """Series that begin anywhere and run faster or slower: what convolutions are for.
 
 ``python -m benchmarks.moved_series [PROBLEM ...]`` moves every series of five UCR problems, those to train on and those
-to test on, and lets `train` read them in every way, one line a network in results/convolution/moved.jsonl; what is
+to test on, and lets `train` read them in every way, one line each in results/convolution/moved.jsonl; what is
 known is not run again. Then it writes results/convolution/moved.md.
 """
 

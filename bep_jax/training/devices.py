@@ -118,7 +118,8 @@ class _Threaded:
 
 @functools.partial(jax.jit, static_argnums=1)
 def _split(tree: Any, number: int) -> list:
-    return [jax.tree.map(lambda a, i=i: jnp.split(a, number)[i], tree) for i in range(number)]
+    leaves, form = jax.tree.flatten(tree)
+    return [jax.tree.unflatten(form, own) for own in zip(*(jnp.split(a, number) for a in leaves), strict=True)]
 
 
 @jax.jit
