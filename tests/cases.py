@@ -189,17 +189,18 @@ def reference_updates(case, hidden, classifier, batch, group_sizes=None, *, mask
 def reference_draws(key, shapes):
     """The 32 random bits of every weight in one step, and the key of the next.
 
-    A random word for each row and each column of each matrix, added, then one round of a 32-bit finaliser.
+    The upper half is a product of two 16-bit sums of a number of the row's and one of the column's, the second one
+    odd; the lower half is the same for all weights of a matrix.
     """
     key, now = jax.random.split(key)
-    words = np.asarray(jax.random.bits(now, (sum(n + k for n, k in shapes),), jnp.uint32))
+    words = np.asarray(jax.random.bits(now, (sum(n + k + 1 for n, k in shapes),), jnp.uint32)).astype(np.int64)
     draws = []
     for rows, columns in shapes:
-        x = words[:rows, None] + words[None, rows : rows + columns]
-        words = words[rows + columns :]
-        x = (x ^ (x >> np.uint32(16))) * np.uint32(0x7FEB352D)
-        x = (x ^ (x >> np.uint32(15))) * np.uint32(0x846CA68B)
-        draws.append(x ^ (x >> np.uint32(16)))
+        row, column, rest = np.split(words[: rows + columns + 1], [rows, rows + columns])
+        words = words[rows + columns + 1 :]
+        total = row[:, None] % 2**16 + column[None, :] % 2**16
+        odd = (row[:, None] >> 17 << 1) + (column[None, :] >> 16 | 1)
+        draws.append((total * odd % 2**16 << 16) + (2**16 - 1 - rest % 2**16))
     return key, draws
 
 

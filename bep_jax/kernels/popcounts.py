@@ -65,7 +65,7 @@ def signed_sums(
     """Sums of ±1 over words: ``start`` less twice the popcounts of ``differences(*rows, *vectors)``.
 
     Args:
-      start: int32 ``[N, B]``, or 1 for either: how many ±1 there are.
+      start: int32 or int16 ``[N, B]``, or 1 for either: how many ±1 there are. int16 holds the sums of 1,023 words.
       differences: a bitwise function of all operands, 0 where all are 0: words are padded.
       rows: uint32 ``[N, W]`` each, ``[W, N]`` with ``words_first``.
       vectors: uint32 ``[W, B]`` each.
@@ -73,7 +73,7 @@ def signed_sums(
       words_first: how the rows lie.
 
     Returns:
-      int32 ``[N, B]``.
+      ``[N, B]``, of the type of ``start``.
 
     Example:
       >>> w, a = jnp.array([[1], [3]], jnp.uint32), jnp.array([[0, 2]], jnp.uint32)
@@ -83,11 +83,12 @@ def signed_sums(
     width, columns = vectors[0].shape
     height = rows[0].shape[1 if words_first else 0]
     if counts_in_vectors():
-        count, most = functools.partial(_in_words, differences), _UNROLLED[len(vectors) - 1]
+        count, most = functools.partial(_in_words, differences, dtype=start.dtype), _UNROLLED[len(vectors) - 1]
     elif len(rows) == 2 and width <= _BYTE_WORDS:
-        return start - 2 * _in_bytes(differences, tuple(r.T for r in rows) if words_first else rows, vectors)
+        rows = tuple(r.T for r in rows) if words_first else rows
+        return start - 2 * _in_bytes(differences, rows, vectors, start.dtype)
     else:
-        count, most, passes = functools.partial(_by_adders, differences), _ADDERS.whole, _ADDERS
+        count, most, passes = functools.partial(_by_adders, differences, dtype=start.dtype), _ADDERS.whole, _ADDERS
 
     def one_pass(total, rows, vectors):
         rows = (r if words_first else r.T for r in rows)
@@ -154,14 +155,14 @@ def _even(size: int, most: int, multiple: int = 1) -> int:
     return -(-size // (parts * multiple)) * multiple
 
 
-def _in_words(differences: Callable, *words: jax.Array) -> jax.Array:
-    return jnp.sum(lax.population_count(differences(*words)), axis=0, dtype=jnp.uint32).astype(jnp.int32)
+def _in_words(differences: Callable, *words: jax.Array, dtype: jax.typing.DTypeLike) -> jax.Array:
+    return jnp.sum(lax.population_count(differences(*words)), axis=0, dtype=jnp.uint32).astype(dtype)
 
 
-def _by_adders(differences: Callable, *operands: jax.Array) -> jax.Array:
+def _by_adders(differences: Callable, *operands: jax.Array, dtype: jax.typing.DTypeLike) -> jax.Array:
     """By carry-save adders (Harley-Seal), which need few popcounts."""
     words = [differences(*(o[j] for o in operands)) for j in range(operands[0].shape[0])]
-    total, weight = jnp.int32(0), 0
+    total, weight = jnp.zeros((), dtype), 0
     while words:
         carries = []
         while len(words) > 2:
@@ -170,13 +171,13 @@ def _by_adders(differences: Callable, *operands: jax.Array) -> jax.Array:
             words = [*words[3:], either ^ c]
             carries.append((a & b) | (either & c))
         for word in words:
-            total = total + (lax.population_count(word).astype(jnp.int32) << weight)
+            total = total + (lax.population_count(word).astype(dtype) << weight)
         words, weight = carries, weight + 1
     return total
 
 
-def _in_bytes(differences: Callable, rows: tuple[jax.Array, ...], vectors: tuple[jax.Array, ...]) -> jax.Array:
-    """All popcounts in bytes, of rows ``[N, W]`` and vectors ``[W, B]``: int32 ``[N, B]``."""
+def _in_bytes(differences: Callable, rows: tuple[jax.Array, ...], vectors: tuple[jax.Array, ...], dtype) -> jax.Array:
+    """All popcounts in bytes, of rows ``[N, W]`` and vectors ``[W, B]``: ``[N, B]``."""
 
     @isolated
     def counts(rows, vectors):  # uint8 [N, J] and [J, B] -> uint8 [N, B]
@@ -189,11 +190,11 @@ def _in_bytes(differences: Callable, rows: tuple[jax.Array, ...], vectors: tuple
 
     columns, number = vectors[0].shape[1], 4 * vectors[0].shape[0]
     rows, vectors = tuple(_row_bytes(r) for r in rows), tuple(_vector_bytes(v) for v in vectors)
-    size, total = _even(number, _BYTES), jnp.int32(0)
+    size, total = _even(number, _BYTES), jnp.zeros((), dtype)
     for start in range(0, number, size):
         some = slice(start, start + size)
         part = counts(tuple(r[:, some] for r in rows), tuple(v[some] for v in vectors))
-        total = total + part[:, :columns].astype(jnp.int32)
+        total = total + part[:, :columns].astype(dtype)
     return total
 
 

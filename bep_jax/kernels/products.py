@@ -25,49 +25,66 @@ _BACKWARD = Passes(whole=17, words=11, cache=28_000)
 _OUTER = Passes(whole=17, words=14, cache=28_000)
 
 
+def holding(most: int) -> jax.typing.DTypeLike:
+    """What holds sums of at most ``most`` ±1 in the fewest bytes: half the memory is what the kernels after it read."""
+    return jnp.int16 if most < 2**15 - 1 else jnp.int32
+
+
 @takes(weights="uint32 [N, Wk]", inputs="uint32 [Wk, B]", num_inputs=">= 1")
-@isolated
-def forward(weights: jax.Array, inputs: jax.Array, num_inputs: jax.typing.ArrayLike) -> jax.Array:
+@isolated(static_argnames=("dtype",))
+def forward(
+    weights: jax.Array,
+    inputs: jax.Array,
+    num_inputs: jax.typing.ArrayLike,
+    *,
+    dtype: jax.typing.DTypeLike = jnp.int32,
+) -> jax.Array:
     """Pre-activations z = W a of ±1 weights and inputs (Eq. 2).
 
     Args:
       weights: uint32 ``[N, Wk]``, packed along the inputs.
       inputs: uint32 ``[Wk, B]``, packed along the inputs.
       num_inputs: K, the number of inputs without padding.
+      dtype: int32, or int16 where it holds K.
 
     Returns:
-      int32 ``[N, B]`` in [-K, K].
+      ``[N, B]`` in [-K, K], of ``dtype``.
 
     Example:
       >>> w = bits.pack([[1, -1, 1]])
       >>> forward(w, bits.pack([[1, 1, 1]]).T, 3)
       Array([[1]], dtype=int32)
     """
-    return lax.platform_dependent(weights, inputs, jnp.int32(num_inputs), cpu=_forward_bitwise, default=_forward_int8)
+    return _forward(weights, inputs, num_inputs, dtype)
 
 
-@isolated(static_argnames=("neurons", "num_inputs"))
-def forward_by_words(weights: jax.Array, inputs: jax.Array, *, neurons: int, num_inputs: int) -> jax.Array:
+@isolated(static_argnames=("neurons", "num_inputs", "dtype"))
+def forward_by_words(
+    weights: jax.Array, inputs: jax.Array, *, neurons: int, num_inputs: int, dtype: jax.typing.DTypeLike = jnp.int32
+) -> jax.Array:
     """:func:`forward` of weights that lie the other way: uint32 ``[Wk, N']``, of which the first N neurons count."""
     # Few samples do not fill a vector, neurons do; samples of a number not known yet may be few.
     few = not isinstance(inputs.shape[1], int) or inputs.shape[1] < VECTOR
     operands = (inputs.T, weights) if few else (weights[:, :neurons].T, inputs)
-    z = lax.platform_dependent(*operands, jnp.int32(num_inputs), cpu=_forward_bitwise, default=_forward_int8)
+    z = _forward(*operands, num_inputs, dtype)
     return z[:, :neurons].T if few else z
 
 
 @takes(weights="uint32 [Wn, K]", desired="uint32 [Wn, B]", gates="uint32 [Wn, B]")
-@isolated
-def backward(weights: jax.Array, desired: jax.Array, gates: jax.Array) -> jax.Array:
+@isolated(static_argnames=("dtype",))
+def backward(
+    weights: jax.Array, desired: jax.Array, gates: jax.Array, *, dtype: jax.typing.DTypeLike = jnp.int32
+) -> jax.Array:
     """Back-projection v = Wᵀ (g ⊙ a*) of gated desired activations (Eq. 5 and 7, before the sign).
 
     Args:
       weights: uint32 ``[Wn, K]``, packed along the neurons.
       desired: uint32 ``[Wn, B]``, desired activations a* packed along the neurons.
       gates: uint32 ``[Wn, B]``; a set bit lets its neuron take part.
+      dtype: int32, or int16 where it holds the number of neurons.
 
     Returns:
-      int32 ``[K, B]``.
+      ``[K, B]``, of ``dtype``.
 
     Example:
       >>> w = bits.pack([[1, -1, 1], [1, 1, 1]]).T  # two inputs, three neurons
@@ -75,7 +92,7 @@ def backward(weights: jax.Array, desired: jax.Array, gates: jax.Array) -> jax.Ar
       >>> backward(w, t, g)[:, 0]
       Array([0, 2], dtype=int32)
     """
-    return lax.platform_dependent(weights, desired, gates, cpu=_backward_bitwise, default=_backward_int8)
+    return _by_platform(dtype, _backward_bitwise, _backward_int8, weights, desired, gates)
 
 
 @takes(winners="uint32 [N, Wb]", desired="uint32 [N, Wb]", inputs="uint32 [Wb, K]")
@@ -96,57 +113,67 @@ def outer(winners: jax.Array, desired: jax.Array, inputs: jax.Array) -> jax.Arra
       >>> outer(m, t, bits.pack([[1, 1, 1], [1, -1, 1]]).T)
       Array([[0, 2]], dtype=int32)
     """
-    return lax.platform_dependent(winners, desired, inputs, cpu=_outer_bitwise, default=_outer_int8)
+    return _by_platform(jnp.int32, _outer_bitwise, _outer_int8, winners, desired, inputs)
 
 
 def outer_inline(winners: jax.Array, desired: jax.Array, inputs: jax.Array) -> jax.Array:
     """:func:`outer` without its fusion wall, for kernels that consume the sums as they appear.
 
-    On a CPU they do up to 17 words of batch; more are summed in memory first.
+    On a CPU they do up to 17 words of batch, as int16; more are summed in memory first.
     """
-    return lax.platform_dependent(winners, desired, inputs, cpu=_outer_consumed, default=_outer_int8)
+    dtype = jnp.int16 if winners.shape[1] <= _OUTER.whole else jnp.int32
+    return _by_platform(dtype, _outer_consumed, _outer_int8, winners, desired, inputs)
 
 
-def _forward_bitwise(weights, inputs, num_inputs):
+def _forward(weights, inputs, num_inputs, dtype):
+    return _by_platform(dtype, _forward_bitwise, _forward_int8, weights, inputs, jnp.int32(num_inputs))
+
+
+def _by_platform(dtype, bitwise, int8, *operands):
+    bitwise, int8 = (functools.partial(form, dtype=dtype) for form in (bitwise, int8))
+    return lax.platform_dependent(*operands, cpu=bitwise, default=int8)
+
+
+def _forward_bitwise(weights, inputs, num_inputs, dtype=jnp.int32):
     def differences(w, a):
         return w ^ a
 
-    return signed_sums(num_inputs.reshape(1, 1), differences, (weights,), (inputs,), _FORWARD)
+    return signed_sums(num_inputs.astype(dtype).reshape(1, 1), differences, (weights,), (inputs,), _FORWARD)
 
 
-def _backward_bitwise(weights, desired, gates):
+def _backward_bitwise(weights, desired, gates, dtype=jnp.int32):
     def differences(w, t, g):
         return (w ^ t) & g
 
-    taking_part = jnp.sum(lax.population_count(gates), axis=0, dtype=jnp.int32)[None, :]
+    taking_part = jnp.sum(lax.population_count(gates), axis=0, dtype=dtype)[None, :]
     return signed_sums(taking_part, differences, (weights,), (desired, gates), _BACKWARD, words_first=True)
 
 
-def _outer_bitwise(winners, desired, inputs, passes=_OUTER):
+def _outer_bitwise(winners, desired, inputs, dtype=jnp.int32, passes=_OUTER):
     def differences(m, t, a):
         return (t ^ a) & m
 
-    taking_part = jnp.sum(lax.population_count(winners), axis=1, dtype=jnp.int32)[:, None]
+    taking_part = jnp.sum(lax.population_count(winners), axis=1, dtype=dtype)[:, None]
     return signed_sums(taking_part, differences, (winners, desired), (inputs,), passes)
 
 
 _outer_consumed = functools.partial(_outer_bitwise, passes=_OUTER._replace(consumed=True))
 
 
-def _forward_int8(weights, inputs, num_inputs):
+def _forward_int8(weights, inputs, num_inputs, dtype=jnp.int32):
     w, a = _signs_minor(weights), _signs_major(inputs)
     # Padding bits are equal in both operands, so each adds a +1 that K does not count.
-    return _dot(w, a) - (jnp.int32(w.shape[1]) - num_inputs)
+    return (_dot(w, a) - (jnp.int32(w.shape[1]) - num_inputs)).astype(dtype)
 
 
-def _backward_int8(weights, desired, gates):
+def _backward_int8(weights, desired, gates, dtype=jnp.int32):
     g = bits.unpack_major(gates, num_bits=gates.shape[0] * bits.WORD_BITS)
-    return _dot(_signs_major(weights).T, jnp.where(g, _signs_major(desired), jnp.int8(0)))
+    return _dot(_signs_major(weights).T, jnp.where(g, _signs_major(desired), jnp.int8(0))).astype(dtype)
 
 
-def _outer_int8(winners, desired, inputs):
+def _outer_int8(winners, desired, inputs, dtype=jnp.int32):
     m = bits.unpack_minor(winners, num_bits=winners.shape[1] * bits.WORD_BITS)
-    return _dot(jnp.where(m, _signs_minor(desired), jnp.int8(0)), _signs_major(inputs))
+    return _dot(jnp.where(m, _signs_minor(desired), jnp.int8(0)), _signs_major(inputs)).astype(dtype)
 
 
 def _signs_minor(x):

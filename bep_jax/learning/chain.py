@@ -287,8 +287,8 @@ def _forward(model: Model, params: Params | Visible, x: jax.Array) -> tuple[jax.
         activations, kept = layer.forward(own, activations)
         residuals.append(kept)
     if isinstance(params, Visible):
-        classifier = dense.Packed(params.classifier, (model.num_classes, model.num_outputs))
-        return dense.forward(classifier, activations), tuple(residuals)
+        sizes = {"neurons": model.num_classes, "num_inputs": model.num_outputs}
+        return products.forward_by_words(params.classifier, activations, **sizes), tuple(residuals)
     return products.forward(params.classifier, activations, model.num_outputs), tuple(residuals)
 
 

@@ -14,7 +14,7 @@ from bep_jax.kernels import products
 from bep_jax.kernels.isolate import isolated, jit
 from bep_jax.learning import chain
 from bep_jax.learning.chain import Stats
-from bep_jax.learning.optimizer import OptimizerState, advance_inline, check_state, optimizer, step_words
+from bep_jax.learning.optimizer import OptimizerState, advance_inline, check_state, optimizer, step_draws
 from bep_jax.learning.rule import Limits, Rule, limits_of
 from bep_jax.network.model import Model, Params
 
@@ -82,18 +82,18 @@ def _step(model, limits, params, opt_state, x, y, where, *, axis_name):
         deltas, opt_state = optimizer(limits, opt_state.key).update(updates, opt_state, params.hidden)
         return params._replace(hidden=optax.apply_updates(params.hidden, deltas)), opt_state, stats
     operands, stats = chain.update_operands(model, limits, params, x, y, where)
-    key, words = step_words(opt_state, model.matrix_shapes)
+    key, draws = step_draws(opt_state, model.matrix_shapes)
     hidden = tuple(
-        _learn(h, *o, words[i], opt_state.draw[i], opt_state.saturation)
+        _learn(h, *o, draws[i], opt_state.draw[i], opt_state.saturation)
         for i, (h, o) in enumerate(zip(params.hidden, operands, strict=True))
     )
     return params._replace(hidden=hidden), opt_state._replace(key=key), stats
 
 
 @isolated
-def _learn(hidden, winners, desired, inputs, words, draw, saturation):
+def _learn(hidden, winners, desired, inputs, draws, draw, saturation):
     """One matrix's update, reinforcement and saturation in one pass over the weights.
 
     Without the int32 update in memory, save on a CPU for more than 544 samples times positions.
     """
-    return advance_inline(hidden, 2 * products.outer_inline(winners, desired, inputs), words, draw, saturation)
+    return advance_inline(hidden, 2 * products.outer_inline(winners, desired, inputs), draws, draw, saturation)

@@ -41,21 +41,23 @@ def forward(hidden: jax.Array | Packed, inputs: jax.Array) -> jax.Array:
       inputs: uint32 ``[Wk, B]``, ±1 packed along the inputs.
 
     Returns:
-      int32 ``[N, B]``.
+      int16 ``[N, B]``, or int32 where int16 does not hold K.
 
     Example:
       >>> import jax.numpy as jnp
       >>> forward(jnp.array([[3, -5]], jnp.int16), bits.pack([[1, 1]]).T)
-      Array([[0]], dtype=int32)
+      Array([[0]], dtype=int16)
     """
     if isinstance(hidden, Packed):
-        return products.forward_by_words(hidden.words, inputs, neurons=hidden.shape[0], num_inputs=hidden.shape[1])
+        neurons, fan_in = hidden.shape
+        dtype = products.holding(fan_in)
+        return products.forward_by_words(hidden.words, inputs, neurons=neurons, num_inputs=fan_in, dtype=dtype)
     return _forward(hidden, inputs)
 
 
 @takes(hidden="integers [N, K]", inputs="uint32 [Wk, B]")
 def _forward(hidden: jax.Array, inputs: jax.Array) -> jax.Array:
-    return products.forward(visible(hidden), inputs, hidden.shape[1])
+    return products.forward(visible(hidden), inputs, hidden.shape[1], dtype=products.holding(hidden.shape[1]))
 
 
 def forward_of_parts(hidden: Sequence[jax.Array | Packed]) -> Callable[[jax.Array], jax.Array]:
@@ -65,7 +67,7 @@ def forward_of_parts(hidden: Sequence[jax.Array | Packed]) -> Callable[[jax.Arra
     if packs:
         return functools.partial(forward, Packed(jnp.concatenate(packs), (neurons, fan_in)))
     weights = jnp.concatenate([visible(h) for h in hidden], axis=1)
-    return lambda inputs: products.forward(weights, inputs, fan_in)
+    return lambda inputs: products.forward(weights, inputs, fan_in, dtype=products.holding(fan_in))
 
 
 def visible(hidden: jax.Array | Packed) -> jax.Array:
@@ -150,10 +152,7 @@ def gate(preactivations: jax.Array, threshold: jax.Array) -> jax.Array:
       >>> gate(jnp.array([[3], [-5], [0]], jnp.int32), jnp.int32(3))
       Array([[5]], dtype=uint32)
     """
-    # |z| <= θ as one unsigned comparison, which packs several times faster than two signed ones.
-    threshold = jnp.minimum(threshold, jnp.int32(2**30))  # beyond any |z|; the sums below stay in range
-    shifted = (preactivations.astype(jnp.int32) + threshold).astype(jnp.uint32)
-    return bits.pack_major(shifted <= (2 * threshold).astype(jnp.uint32))
+    return bits.pack_major(_within(preactivations, threshold))
 
 
 @takes(preactivations="integers [N, B]", active="bool [B]", width=">= 0")
@@ -174,11 +173,17 @@ def band(preactivations: jax.Array, active: jax.Array, width: jax.Array) -> jax.
       >>> band(jnp.array([[3], [-5], [0]], jnp.int32), jnp.array([True]), jnp.int32(4))
       Array([[5]], dtype=uint32)
     """
-    # As in `gate`, one unsigned comparison: of 2 κ - 1 values.
-    width = jnp.minimum(width, jnp.int32(2**30))
-    shifted = (preactivations.astype(jnp.int32) + (width - 1)).astype(jnp.uint32)
-    inside = bits.pack_major(shifted < jnp.maximum(2 * width - 1, 0).astype(jnp.uint32))
+    inside = bits.pack_major(_within(preactivations, width - 1))
     return inside & jnp.where(active, jnp.uint32(2**32 - 1), jnp.uint32(0))[None, :]
+
+
+def _within(preactivations: jax.Array, most: jax.Array) -> jax.Array:
+    """|z| <= ``most`` as one unsigned comparison, which packs several times faster than two signed ones."""
+    signed, unsigned = (jnp.int16, jnp.uint16) if preactivations.dtype == jnp.int16 else (jnp.int32, jnp.uint32)
+    # No |z| of int16 is above it, and no |z| at all from 2^30; twice as much fits.
+    most = jnp.minimum(most, 2**15 - 1 if signed == jnp.int16 else 2**30 - 1)
+    shifted = preactivations.astype(signed) + most.astype(signed)  # may wrap, as an unsigned sum does
+    return shifted.astype(unsigned) < jnp.maximum(2 * most + 1, 0).astype(unsigned)
 
 
 @takes(hidden="integers [N, K]", desired="uint32 [Wn, B]", gates="uint32 [Wn, B]")
@@ -199,7 +204,8 @@ def desired_input(hidden: jax.Array, desired: jax.Array, gates: jax.Array) -> ja
       >>> desired_input(jnp.array([[3, -5]], jnp.int16), t, g)
       Array([[2]], dtype=uint32)
     """
-    return activate(products.backward(visible_by_neurons(hidden), desired, gates))
+    dtype = products.holding(hidden.shape[0])
+    return activate(products.backward(visible_by_neurons(hidden), desired, gates, dtype=dtype))
 
 
 @takes(preactivations="integers [M, N, B]", desired="uint32 [M, Wn, B]")
@@ -224,7 +230,7 @@ def summed_stability(preactivations: jax.Array, desired: jax.Array) -> jax.Array
     return jnp.sum(jnp.where(bits.unpack_major(desired, num_bits=z.shape[-2]), z, -z), axis=0, dtype=jnp.int32)
 
 
-@takes(preactivations="int32 [N, B]", desired="uint32 [Wn, B]", active="bool [B]", group_size=">= 1", bound=">= 1")
+@takes(preactivations="integers [N, B]", desired="uint32 [Wn, B]", active="bool [B]", group_size=">= 1", bound=">= 1")
 def winners(
     preactivations: jax.Array, desired: jax.Array, active: jax.Array, group_size: jax.Array, *, bound: int
 ) -> jax.Array:
@@ -234,7 +240,7 @@ def winners(
     |z| wins, the first on ties.
 
     Args:
-      preactivations: int32 ``[N, B]``.
+      preactivations: integers ``[N, B]``.
       desired: uint32 ``[Wn, B]``.
       active: bool ``[B]``, the samples that the trigger lets learn.
       group_size: int32 scalar; may be traced. Where it does not divide N, the last group is shorter.
@@ -288,8 +294,9 @@ def _keys(preactivations, desired, active, index_bits):
     neurons = preactivations.shape[0]
     shifts = np.uint32(bits.WORD_BITS - 1) - np.arange(bits.WORD_BITS, dtype=np.uint32)
     wanted = (desired[:, None, :] << shifts[None, :, None]).reshape(-1, desired.shape[1])[:neurons]
-    right = preactivations ^ wanted.astype(jnp.int32)
-    return _ordered(jnp.abs(preactivations), right | _inactive(active), index_bits)
+    z = preactivations.astype(jnp.int32)
+    right = z ^ wanted.astype(jnp.int32)
+    return _ordered(jnp.abs(z), right | _inactive(active), index_bits)
 
 
 @isolated(static_argnames=("index_bits",))
@@ -309,20 +316,26 @@ def _ordered(score: jax.Array, out: jax.Array, index_bits: int | None) -> jax.Ar
 
 
 def _winners(keys: jax.Array, group_size: jax.Array, index_bits: int | None) -> jax.Array:
-    above = _above_smallest(keys, group_size)
+    groups = _groups(group_size, neurons=keys.shape[0])
+    above = _above_smallest(keys, groups)
     if index_bits is None:  # the smallest scores, and then the first of them
-        above = _above_smallest(_indices_of_zeros(above), group_size)
+        above = _above_smallest(_indices_of_zeros(above), groups)
     return _pack_zeros(above)
 
 
+@isolated(static_argnames=("neurons",))
+def _groups(group_size: jax.Array, *, neurons: int) -> jax.Array:
+    return jnp.arange(neurons, dtype=jnp.int32) // group_size
+
+
 @isolated
-def _above_smallest(keys: jax.Array, group_size: jax.Array) -> jax.Array:
+def _above_smallest(keys: jax.Array, groups: jax.Array) -> jax.Array:
     """0 for the smallest key of each group, anything else for all others and for `_NONE`: int32 ``[N, B]``."""
     # Segments instead of a reshape, because the group size may be traced: it differs between vmapped seeds.
-    size = keys.shape[0]
-    groups = jnp.arange(size, dtype=jnp.int32) // group_size
-    smallest = jax.ops.segment_min(keys, groups, num_segments=size, indices_are_sorted=True)
-    return keys ^ jnp.where(smallest == _NONE, -1, smallest)[groups]
+    smallest = jax.ops.segment_min(
+        keys, groups, num_segments=keys.shape[0], indices_are_sorted=True, mode="promise_in_bounds"
+    )
+    return keys ^ jnp.where(smallest == _NONE, -1, smallest).at[groups].get(mode="promise_in_bounds")
 
 
 @isolated

@@ -49,7 +49,8 @@ def _on_a_cpu(form, transform, product):
         # By its own name: `platform_dependent` would not trace again what it has traced in the other form.
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(popcounts, "counts_in_vectors", lambda: form == "vectors")
-            return transform(lambda *o: getattr(products, f"_{product.__name__}_bitwise")(*o))(*operands)
+            name, options = getattr(product, "func", product).__name__, getattr(product, "keywords", {})
+            return transform(lambda *o: getattr(products, f"_{name}_bitwise")(*o, **options))(*operands)
 
     return run
 
@@ -102,6 +103,21 @@ def test_products_equal_matrix_products(name, n, k, b, form):
     got = _run(form, getattr(products, name), *operands)
     assert got.dtype == jnp.int32
     np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("size", [(1, 31, 5), (33, 525, 100), (1035, 64, 17), (5, 2048, 40), (2048, 5, 40)])
+@pytest.mark.parametrize("name", ["forward", "backward"])
+def test_products_in_int16(name, size, form):
+    operands, want = _case(name, *size)
+    got = _run(form, functools.partial(getattr(products, name), dtype=jnp.int16), *operands)
+    assert got.dtype == jnp.int16
+    np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize(("most", "dtype"), [(1, "int16"), (32766, "int16"), (32767, "int32"), (10**6, "int32")])
+def test_what_holds_a_sum(most, dtype):
+    assert products.holding(most) == jnp.dtype(dtype)
 
 
 @pytest.mark.parametrize("form", FORMS)

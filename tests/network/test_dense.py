@@ -28,7 +28,7 @@ def test_forward_and_activate(n, k, b):
     rng = np.random.default_rng(0)
     hidden, a = rng.integers(-3, 4, (n, k)), _signs(rng, b, k)  # zeros too: sign(0) = +1
     z = dense.forward(jnp.asarray(hidden, jnp.int16), _words_first(a))
-    assert z.dtype == jnp.int32
+    assert z.dtype == jnp.int16
     want = a @ reference.sign(hidden).T
     np.testing.assert_array_equal(z, want.T)
     np.testing.assert_array_equal(dense.activate(z), _words_first(reference.sign(want)))
@@ -50,8 +50,9 @@ def test_gate_is_open_up_to_its_threshold(threshold):
 @pytest.mark.parametrize("width", [0, 1, 4, 19, 2**31 - 1])
 def test_the_band_is_open_below_its_width(width):
     z, active = np.arange(-20, 20)[None, :].repeat(2, axis=0), np.array([True, False])
-    got = dense.band(jnp.asarray(z.T, jnp.int32), jnp.asarray(active), jnp.int32(width))
-    np.testing.assert_array_equal(got, _words_first((np.abs(z) < width) & active[:, None]))
+    for dtype in (jnp.int32, jnp.int16):
+        got = dense.band(jnp.asarray(z.T, dtype), jnp.asarray(active), jnp.int32(width))
+        np.testing.assert_array_equal(got, _words_first((np.abs(z) < width) & active[:, None]))
 
 
 def test_gate_and_stability_at_the_ends_of_int16():

@@ -185,7 +185,7 @@ def _sample(model: Model, parts: list[CLearning], settings: Settings) -> list[st
             f"@prefix@_update(@prefix@_hidden_{i}, @prefix@_signs_{i}, {n}u, {k}u, {lines}, key, {counter}u, "
             f"@prefix@_draw[{i}]);"
         )
-        counter += n + k
+        counter += n + k + 1
     flush += ["@prefix@_seen += @prefix@_filled;", "@prefix@_right += @prefix@_hits;", "@prefix@_drop();"]
     given = "int label" if model.recurrent else "const @prefix@_input_t *input, int label"
     handed = "label" if model.recurrent else "input, label"

@@ -9,7 +9,7 @@ UPDATE = """\
 /* ---- The update of a batch ---- */
 
 /* Changes one matrix [num_neurons, num_inputs], and its signs with it. Each weight becomes
- * h + 2 (sum over the rows that its neuron won of desired * input), goes 2 further from zero where its random word is
+ * h + 2 (sum over the rows that its neuron won of desired * input), goes 2 further from zero where its random bits are
  * below draw, and stays within @SATURATION@.
  * A sample has one row in desired and inputs, or as many as num_rows says; winners has one for each sample. */
 static inline void @prefix@_update(@prefix@_weight_t *hidden, uint32_t *signs, uint32_t num_neurons,
@@ -22,7 +22,10 @@ static inline void @prefix@_update(@prefix@_weight_t *hidden, uint32_t *signs, u
     int32_t h, plus;
 
     for (k = 0; k < num_inputs; k++)
-        columns[k] = @prefix@_random(key, counter + num_neurons + k);
+        columns[k] = @prefix@_random(key, counter + num_neurons + k) | 0x10000u;
+    x = @prefix@_random(key, counter + num_neurons + num_inputs);
+    draw = (draw >> 16) + (((draw & 0xffffu) + (x & 0xffffu)) >> 16);
+    draw = draw < 0xffffu ? draw : 0xffffu;
     for (n = 0; n < num_neurons; n++) {
         won = 0;
         for (row = 0, i = 0; i < num_samples; i++) {
@@ -34,7 +37,7 @@ static inline void @prefix@_update(@prefix@_weight_t *hidden, uint32_t *signs, u
         }
         for (depth = 0; won >> depth; depth++)
             continue;
-        row_word = @prefix@_random(key, counter + n);
+        row_word = @prefix@_random(key, counter + n) & 0xfffeffffu;
         for (k = 0, w = 0; w < words; w++) {
             @prefix@_clear(planes, depth);
             for (i = 0; i < won; i++) {
@@ -47,10 +50,8 @@ static inline void @prefix@_update(@prefix@_weight_t *hidden, uint32_t *signs, u
                 for (j = 0; j < depth; j++)
                     plus |= (int32_t)((planes[j] >> i & 1u) << j);
                 h = *hidden + 4 * plus - 2 * (int32_t)won;
-                x = row_word + columns[k];
-                x = (x ^ x >> 16) * 0x7feb352du;
-                x = (x ^ x >> 15) * 0x846ca68bu;
-                if ((x ^ x >> 16) < draw)
+                x = (row_word + columns[k]) * ((row_word >> 16) + (columns[k] >> 16));
+                if ((x & 0xffffu) < draw)
                     h += h >= 0 ? 2 : -2;
                 if (h > @SATURATION@)
                     h = @SATURATION@;

@@ -85,8 +85,6 @@ class Recurrent(Layer):
     def forward(self, hidden, inputs):
         """``hidden`` (H_xs, H_ss), ``inputs`` ``[T, Wx, B]``; returns the last state ``[Ws, B]``, Residuals."""
         preactivations = dense.forward_of_parts(hidden)
-        fan_in = self.num_inputs + self.width
-        kept_dtype = jnp.int16 if fan_in <= _INT16_MAX else jnp.int32
 
         def advance(state, x):
             return preactivations(jnp.concatenate([x, state]))
@@ -96,7 +94,7 @@ class Recurrent(Layer):
 
         def keep(state, x):
             z = advance(state, x)
-            return dense.activate(z), (state, z.astype(kept_dtype))
+            return dense.activate(z), (state, z)
 
         ones = bits.pack_minor(jnp.ones(self.width, bool))
         state = jnp.broadcast_to(ones[:, None], (ones.shape[0], inputs.shape[2]))
@@ -110,10 +108,10 @@ class Recurrent(Layer):
         """From the last state's desired activations ``[Ws, B]``, back through the horizon: Signals."""
         z = residuals.preactivations
         gates = dense.gate(z, gate)
-        by_neurons = dense.visible_by_neurons(hidden[1])
+        by_neurons, dtype = dense.visible_by_neurons(hidden[1]), products.holding(self.width)
 
         def back(desired, gates):
-            earlier = dense.activate(products.backward(by_neurons, desired, gates))
+            earlier = dense.activate(products.backward(by_neurons, desired, gates, dtype=dtype))
             return earlier, earlier
 
         desired = desired[None]
