@@ -45,7 +45,7 @@ class Program(NamedTuple):
     function: Callable
 
 
-def mlp(batch: int, widths=(525, 525), num_inputs=784, group_size=105, steps=10) -> Problem:
+def mlp(batch: int, widths=(525, 525), num_inputs=784, group_size=105, steps=30) -> Problem:
     """The multilayer perceptron of performance.md."""
     model = bep.mlp(num_inputs=num_inputs, widths=widths, num_classes=10)
     shape = "-".join(str(n) for n in (num_inputs, *widths))
