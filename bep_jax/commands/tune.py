@@ -36,7 +36,8 @@ class Tune:
     minutes: Annotated[float, arg(metavar="MINUTES")] = 5.0
     """About how long it takes."""
     epochs: Annotated[int, arg(metavar="N")] = 30
-    """Passes over the training data in the last round; many candidates have a ninth and some a third of them."""
+    """Passes over the training data in the last round, fewer where time is short; many candidates have a ninth and some
+    a third of them."""
     batch_size: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: as train)")] = None
     """Samples a step."""
     class_weight: Annotated[bool, arg(help_behavior_hint="(optional)")] = False

@@ -1,7 +1,7 @@
 """`tune`: the settings that validation samples like best, by successive halving.
 
 Many candidates train for few epochs, the better third of them for three times as many, and the best of those for all,
-beside the settings that follow from shapes, which are taken where nothing is better by more than a standard error: the
+or for as many as there is time for, beside the settings that follow from shapes, which are taken where nothing is better by more than a standard error: the
 best of many is partly luck, most of all on few validation samples. Candidates of one shape (data, widths) are rows of
 one program. What was trained is a line of a file, by which a search goes on where it was stopped.
 
@@ -54,7 +54,7 @@ class Best(NamedTuple):
 
     model: Model
     rule: Rule
-    fit_options: dict[str, Any]  # batch_size, scale and epochs, for `bep_jax.fit`
+    fit_options: dict[str, Any]  # batch_size, scale and the epochs that were asked for, for `bep_jax.fit`
     table: list[dict[str, Any]]  # a row for everything that was trained, the best first
     data: str  # name of the encoding
     network: str  # name of the model
@@ -81,10 +81,10 @@ def tune(
 
     Args:
       data: a `Dataset`, or encodings of the same samples by name.
-      minutes: about how long; what has begun is finished. In a short time only the first data and models are tried.
+      minutes: about how long. Every data set and model is tried once, and each round once, however short it is.
       models: functions from a data set to a `Model`, by name; None for perceptrons of two layers of 255 and of 525
         neurons, or, where samples have a time axis, recurrent networks of 255 and of 525.
-      epochs: of the last round.
+      epochs: of the last round at most, a third of them at least.
       batch_size: samples a step.
       margin: r that the search begins with.
       class_weight: as for `bep_jax.fit`; "balanced" also searches for the mean of the classes' recalls.
@@ -171,19 +171,21 @@ def search(
         usual = [Candidate(i, margin, 1.0, 1.0, 1.0, 0.5) for i in range(len(shapes))]
         ends = [60 * minutes * share for share in _SHARES]
         for number, chunk in enumerate(run.drawn(usual)):
-            if number >= len(shapes) and (log.seconds >= ends[0] or number >= _CHUNKS):
+            if number >= len(shapes) and (number >= _CHUNKS or not run.fits(chunk, first, ends[0])):
                 break
             run.train(0, chunk, first)
         ranked = run.ranked(0)
         for number, chunk in enumerate(_chunks(ranked[: max(2, math.ceil(len(ranked) / 3))], _ROWS)):
-            if number and log.seconds >= ends[1]:
+            if number and not run.fits(chunk, second, ends[1]):
                 break
             run.train(1, chunk, second)
         ranked = run.ranked(1)
+        last = run.last_epochs(ranked[0], second, epochs, ends[2])
         for number, candidate in enumerate(ranked[: max(1, math.ceil(len(ranked) / 3))]):
-            if number and log.seconds >= ends[2]:
+            pair = [candidate, usual[candidate.shape]]
+            if number and not run.fits(pair, last, ends[2]):
                 break
-            run.train(2, [candidate, usual[candidate.shape]], epochs)
+            run.train(2, pair, last)
     finals = run.ranked(2)
     by_law = next(candidate for candidate in finals if candidate in usual)
     score = run.score(2, by_law)
@@ -249,6 +251,21 @@ class _Search:
     def _axes(self, place: int) -> tuple[tuple[float, ...], ...]:
         bands = any(layer.learns == "band" for layer in self._shapes[place].network.layers)
         return MARGINS, GATES, GROUPS, SCALES, REINFORCEMENTS, BANDS if bands else (0.5,)
+
+    def fits(self, chunk: Sequence[Candidate], epochs: int, end: float) -> bool:
+        """Whether training a chunk is over by about ``end`` seconds."""
+        return self._log.seconds + epochs * self._seconds_an_epoch(chunk[0]) <= end
+
+    def last_epochs(self, candidate: Candidate, least: int, most: int, end: float) -> int:
+        """Epochs of the last round, the same for all that it compares: as many as there is time for."""
+        begun = [line["epochs"] for line in self._log.lines if line["round"] == 2]
+        in_time = math.floor((end - self._log.seconds) / max(1e-3, self._seconds_an_epoch(candidate)))
+        return begun[0] if begun else min(max(least, in_time), most)
+
+    def _seconds_an_epoch(self, candidate: Candidate) -> float:
+        """Of a chunk of this shape, as it went so far; the first one compiled, too."""
+        lines = [line for line in self._log.lines if line["candidate"][0] == candidate.shape]
+        return _ROWS * min(line["seconds"] / line["epochs"] for line in lines)
 
     def train(self, level: int, chunk: Sequence[Candidate], epochs: int) -> None:
         """Trains what the file does not hold; the last round twice, on validation samples of its own each time."""

@@ -1,6 +1,7 @@
 """`tune`: candidates as rows of one program, rounds, resuming, and what comes out."""
 
 import dataclasses
+import types
 
 import jax
 import numpy as np
@@ -69,6 +70,25 @@ def test_luck_does_not_beat_the_law(shapes):
     assert tuning._error(0.75, few, {**options, "class_weight": "balanced"}) > 0.0625
     with pytest.raises(ValueError, match="tune: wanted validation samples, which decide"):
         search(shapes, None, validation=0.0)
+
+
+def test_what_does_not_fit_into_the_time_is_not_begun(shapes, monkeypatch):
+    """On a clock by which every epoch of a row takes a second: 9 epochs at most, 1 and 3 in the rounds before."""
+    seconds, began = [0.0], tuning._Search._fit
+
+    def takes(search, shape, rows, epochs):
+        seconds[0] += len(rows) * epochs
+        return began(search, shape, rows, epochs)
+
+    monkeypatch.setattr(tuning._Search, "_fit", takes)
+    monkeypatch.setattr(tuning, "time", types.SimpleNamespace(monotonic=lambda: seconds[0]))
+    for minutes, epochs in ((0, (1, 3, 3)), (48 / 60, (1, 3, 4)), (10, (1, 3, 9))):
+        options = {"batch_size": 20, "class_weight": None, "validation": 0.2}
+        best = tuning.search(shapes, minutes, 9, 0.5, 1, None, False, options)
+        assert [max(r["epochs"] for r in best.table if r["round"] == n) for n in (1, 2, 3)] == list(epochs)
+        assert best.fit_options["epochs"] == 9
+        assert seconds[0] <= max(60 * minutes, 28)
+        seconds[0] = 0.0
 
 
 def test_a_candidate_is_a_rule_that_fits(shapes):
