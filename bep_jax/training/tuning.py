@@ -1,9 +1,10 @@
 """`tune`: the settings that validation samples like best, by successive halving.
 
 Many candidates train for few epochs, the better third of them for three times as many, and the best of those for all,
-or for as many as there is time for, beside the settings that follow from shapes, which are taken where nothing is better by more than a standard error: the
-best of many is partly luck, most of all on few validation samples. Candidates of one shape (data, widths) are rows of
-one program. What was trained is a line of a file, by which a search goes on where it was stopped.
+or for as many as there is time for, beside the settings that follow from shapes, which are taken where nothing is
+better by more than a standard error: the best of many is partly luck, most of all on few validation samples. Candidates
+of one shape (data, widths) are rows of one program. What was trained is a line of a file, by which a search goes on
+where it was stopped.
 
 Source: Jamieson and Talwalkar 2016, arXiv 1502.07943 (successive halving); Breiman, Friedman, Olshen and Stone 1984,
 "Classification and Regression Trees", 3.4.3 (the rule of one standard error).
