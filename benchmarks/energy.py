@@ -21,13 +21,13 @@ WORD = 32
 
 # Word operations of 32 ±1 multiply-adds: exclusive or, population count, addition; with a mask one more.
 _PLAIN, _MASKED = 3, 4
-# For every weight and step: the draw's hash (8 and two multiplications), its comparison, the sum, the sign, the
-# reinforcement, two comparisons to saturate.
-_LEARN = {"word": 14, "multiply": 2}
+# For every weight and step: the draw (two sums and, at the price of 32 bits, a multiplication of 16), its comparison, the
+# sum, the sign, the reinforcement, two comparisons to saturate.
+_LEARN = {"word": 8, "multiply": 1}
 # Hidden weight read and written, visible bits written both ways.
 _LEARN_BYTES = 2 + 2 + 2 / 8
 # For every neuron: size, gate, winner of its group, signs, packing; sums written and read, four kinds of bits, too.
-_NEURON, _NEURON_BYTES = 8, 4 + 4 + 2 * 4 / 8
+_NEURON, _NEURON_BYTES = 8, 2 + 2 + 2 * 4 / 8
 # Of a word of a patch that is cut out of an image: two shifts and an or; written and read. Float reads it in place.
 _CUT, _CUT_BYTES = 3, 2 * 4
 # Adam, a division and a root at the price of a multiplication, and cutting to [-1, 1].

@@ -21,7 +21,7 @@ class Residuals(NamedTuple):
     """What a layer's forward pass keeps for the backward pass, in the kernels' layout (batch last)."""
 
     inputs: tuple[jax.Array, ...]  # per matrix uint32 [Wk, B]; recurrent [H, Wk, B]: inputs a_t and states s_{t-1}
-    preactivations: jax.Array  # int32 [N, B]; recurrent [H, N, B], int16 where they fit; convolution [N, M, B]
+    preactivations: jax.Array  # int16 where it holds them, or int32 [N, B]; recurrent [H, N, B]; convolution [N, M, B]
 
 
 class Signals(NamedTuple):
