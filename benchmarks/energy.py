@@ -21,8 +21,8 @@ WORD = 32
 
 # Word operations of 32 ±1 multiply-adds: exclusive or, population count, addition; with a mask one more.
 _PLAIN, _MASKED = 3, 4
-# For every weight and step: the draw (two sums and, at the price of 32 bits, a multiplication of 16), its comparison, the
-# sum, the sign, the reinforcement, two comparisons to saturate.
+# For every weight and step: the draw (two sums and, at the price of 32 bits, a multiplication of 16), its comparison,
+# the sum, the sign, the reinforcement, two comparisons to saturate.
 _LEARN = {"word": 8, "multiply": 1}
 # Hidden weight read and written, visible bits written both ways.
 _LEARN_BYTES = 2 + 2 + 2 / 8
