@@ -73,8 +73,7 @@ _MNIST_LEVELS = replace(_MNIST, edges=False, filters=_WIDE)
 _FASHION_LEVELS = replace(_FASHION, edges=False, filters=_WIDE, bits=8)
 RUNS: dict[str, Run] = {
     "mnist-one": replace(_MNIST, seeds=_FIVE),
-    # By the law of its day, which has 246 above the convolution now.
-    "fashion-one": replace(_FASHION, seeds=_FIVE, scale=(8192.0, 163.84, 128.0)),
+    "fashion-one": replace(_FASHION, seeds=_FIVE),
     "fashion-mirror": replace(_FASHION, filters=_WIDE, mirror=True, seeds=_FIVE, epochs=(50,), decay_after=38),
     # Beside them: filters as they were drawn, floats, and as many bits in dense layers.
     "mnist-frozen": replace(_MNIST, **_FROZEN),
