@@ -22,7 +22,7 @@ _CORE, _PROCESSES = "one core", "processes"
 WAYS = {
     _CORE: "pinned to one core",
     "one program": "all seeds in one program, XLA's threads on all cores",
-    'mesh="auto"': "a program of an even share of the seeds, called from as many threads as cores, as `train --devices auto` and the estimators do",
+    'mesh="auto"': "a thread a core, each with a program of its share of the seeds, as `train --devices auto` does",
     "virtual devices": "a mesh over seeds of one virtual CPU device a core",
     _PROCESSES: "a process pinned to each core, seeds shared out: what this machine can give",
 }

@@ -19,7 +19,7 @@ def trial(*, blind=False):
 @pytest.mark.parametrize("class_weight", [None, "balanced"])
 def test_validation_samples_decide(class_weight):
     trials = {"absent": lambda: None, "blind": lambda: trial(blind=True), "seeing": trial, "again": trial}
-    options = {"epochs": 4, "key": jax.random.key(0), "class_weight": class_weight}
+    options = {"epochs": 20, "key": jax.random.key(0), "class_weight": class_weight}
     name, scores = choosing.choose(trials, **options)
     assert name == "seeing" and scores["seeing"] == scores["again"] > scores["blind"] + 0.1
     assert list(scores) == ["blind", "seeing", "again"]

@@ -88,7 +88,7 @@ def test_rare_classes_are_learned():
     data = make_data(MLP, num_train=200)
     rare = np.flatnonzero(data.train_y == 2)[4:]
     data.train_x, data.train_y = (np.delete(a, rare, axis=0) for a in (data.train_x, data.train_y))
-    result = run(data=data, epochs=8, class_weight="balanced", validation=0.2)
+    result = run(data=data, epochs=16, class_weight="balanced", validation=0.2)
     history = result.history
     assert result.test_accuracy.mean() > 0.75, result.test_accuracy
     best = history["validation_balanced_accuracy"].argmax(axis=1)
