@@ -1,10 +1,10 @@
 """`tune`: the settings that validation samples like best, by successive halving.
 
 Many candidates train for few epochs, the better third of them for three times as many, and the best of those for all,
-or for as many as there is time for, beside the settings that follow from shapes, which are taken where nothing is
-better by more than a standard error: the best of many is partly luck, most of all on few validation samples. Candidates
-of one shape (data, widths) are rows of one program. What was trained is a line of a file, by which a search goes on
-where it was stopped.
+or for as many as there is time for, beside the settings that follow from shapes: of the same data and model, and of the
+first ones. Those are taken where nothing is better by more than a standard error: the best of many is partly luck, most
+of all on few validation samples. Candidates of one shape (data, widths) are rows of one program. What was trained is a
+line of a file, by which a search goes on where it was stopped.
 
 Source: Jamieson and Talwalkar 2016, arXiv 1502.07943 (successive halving); Breiman, Friedman, Olshen and Stone 1984,
 "Classification and Regression Trees", 3.4.3 (the rule of one standard error).
@@ -181,12 +181,13 @@ def search(
                 break
             run.train(1, chunk, second)
         ranked = run.ranked(1)
-        last = run.last_epochs(ranked[0], second, epochs, ends[2])
+        # The first shape is what training takes where nothing is named: short rounds are no reason to leave it.
+        last = run.last_epochs([ranked[0], usual[0]], second, epochs, ends[2])
         for number, candidate in enumerate(ranked[: max(1, math.ceil(len(ranked) / 3))]):
-            pair = [candidate, usual[candidate.shape]]
-            if number and not run.fits(pair, last, ends[2]):
+            group = [candidate, usual[candidate.shape], usual[0]]
+            if number and not run.fits(group, last, ends[2]):
                 break
-            run.train(2, pair, last)
+            run.train(2, group, last)
     finals = run.ranked(2)
     by_law = next(candidate for candidate in finals if candidate in usual)
     score = run.score(2, by_law)
@@ -255,18 +256,22 @@ class _Search:
 
     def fits(self, chunk: Sequence[Candidate], epochs: int, end: float) -> bool:
         """Whether training a chunk is over by about ``end`` seconds."""
-        return self._log.seconds + epochs * self._seconds_an_epoch(chunk[0]) <= end
+        return self._log.seconds + epochs * self._seconds_an_epoch(chunk) <= end
 
-    def last_epochs(self, candidate: Candidate, least: int, most: int, end: float) -> int:
+    def last_epochs(self, chunk: Sequence[Candidate], least: int, most: int, end: float) -> int:
         """Epochs of the last round, the same for all that it compares: as many as there is time for."""
         begun = [line["epochs"] for line in self._log.lines if line["round"] == 2]
-        in_time = math.floor((end - self._log.seconds) / max(1e-3, self._seconds_an_epoch(candidate)))
+        in_time = math.floor((end - self._log.seconds) / max(1e-3, self._seconds_an_epoch(chunk)))
         return begun[0] if begun else min(max(least, in_time), most)
 
-    def _seconds_an_epoch(self, candidate: Candidate) -> float:
-        """Of a chunk of this shape, as it went so far; the first one compiled, too."""
-        lines = [line for line in self._log.lines if line["candidate"][0] == candidate.shape]
-        return _ROWS * min(line["seconds"] / line["epochs"] for line in lines)
+    def _seconds_an_epoch(self, chunk: Sequence[Candidate]) -> float:
+        """As programs of these shapes went so far; the first one compiled, too."""
+
+        def of(shape: int) -> float:
+            lines = [line for line in self._log.lines if line["candidate"][0] == shape]
+            return _ROWS * min(line["seconds"] / line["epochs"] for line in lines)
+
+        return sum(of(shape) for shape in {candidate.shape for candidate in chunk})
 
     def train(self, level: int, chunk: Sequence[Candidate], epochs: int) -> None:
         """Trains what the file does not hold; the last round twice, on validation samples of its own each time."""

@@ -91,6 +91,17 @@ def test_what_does_not_fit_into_the_time_is_not_begun(shapes, monkeypatch):
         seconds[0] = 0.0
 
 
+def test_the_first_network_is_in_the_last_round(shapes):
+    """Whatever shorter rounds like better: it is what training takes where nothing is named."""
+    better = shapes[0]._replace(model="better")
+    constant = dataclasses.replace(shapes[0].samples, train_x=np.zeros_like(shapes[0].samples.train_x))
+    first = tuning.Shape("", "first", constant, MLP)
+    best = search([first, better], None)
+    last = [row["model"] for row in best.table if row["round"] == 3]
+    assert set(last) == {"better", "first"} and last[-1] == "first" and best.network == "better"
+    assert best.validation_accuracy >= best.default_accuracy > 0.5
+
+
 def test_a_candidate_is_a_rule_that_fits(shapes):
     rule, scale = tuning.settings(shapes[0], tuning.Candidate(0, 0.25, 2.0, 4.0, 2.0, 1.0), 100)
     assert rule == bep.Rule(margin=0.25, gate=0.404, group_size=(3, 5), reinforcement=1.0)
