@@ -65,7 +65,7 @@ def signed_sums(
     """Sums of ±1 over words: ``start`` less twice the popcounts of ``differences(*rows, *vectors)``.
 
     Args:
-      start: int32 or int16 ``[N, B]``, or 1 for either: how many ±1 there are. int16 holds the sums of 1,023 words.
+      start: int32 or int16 ``[N, B]``, or 1 for either: how many ±1 there are.
       differences: a bitwise function of all operands, 0 where all are 0: words are padded.
       rows: uint32 ``[N, W]`` each, ``[W, N]`` with ``words_first``.
       vectors: uint32 ``[W, B]`` each.

@@ -26,7 +26,7 @@ _OUTER = Passes(whole=17, words=14, cache=28_000)
 
 
 def holding(most: int) -> jax.typing.DTypeLike:
-    """What holds sums of at most ``most`` ±1 in the fewest bytes: half the memory is what the kernels after it read."""
+    """What holds sums of at most ``most`` ±1 and one more, as a band may be: half the bytes for the kernels after."""
     return jnp.int16 if most < 2**15 - 1 else jnp.int32
 
 

@@ -238,7 +238,8 @@ def _weight_bits(draws: Draws) -> jax.Array:
     The product of a row's and a column's sum a and an odd sum b. Both sums are uniform and independent for any two
     weights, exactly, and multiplying a by an odd number keeps it so; that the number is another for each weight breaks
     the pattern that sums have in four weights on the corners of a rectangle. 16 bits are too few for a probability; the
-    16 below them, which decide whether the threshold is rounded up, are the same for all weights of a matrix. One
+    16 below them, which decide whether the threshold is rounded up, are the same for all weights of a matrix (one in
+    2^16 is left out of a threshold above all of them, which no rule has). One
     ``jax.random.bits`` per weight would take longer than the rest of the training step.
     """
     (row, even), (column, odd) = draws.rows, draws.columns

@@ -180,7 +180,7 @@ def band(preactivations: jax.Array, active: jax.Array, width: jax.Array) -> jax.
 def _within(preactivations: jax.Array, most: jax.Array) -> jax.Array:
     """|z| <= ``most`` as one unsigned comparison, which packs several times faster than two signed ones."""
     signed, unsigned = (jnp.int16, jnp.uint16) if preactivations.dtype == jnp.int16 else (jnp.int32, jnp.uint32)
-    # No |z| of int16 is above it, and no |z| at all from 2^30; twice as much fits.
+    # No |z| that `products.holding` puts in int16 is above it, and none at all from 2^30; twice as much fits.
     most = jnp.minimum(most, 2**15 - 1 if signed == jnp.int16 else 2**30 - 1)
     shifted = preactivations.astype(signed) + most.astype(signed)  # may wrap, as an unsigned sum does
     return shifted.astype(unsigned) < jnp.maximum(2 * most + 1, 0).astype(unsigned)

@@ -33,6 +33,9 @@ from bep_jax.network.layers.dense import Dense
 from bep_jax.network.layers.layer import Layer
 from bep_jax.network.layers.recurrent import Recurrent
 
+# Convolutions, from the input up, that learn by band where nothing is said. A third one comes to see every patch alike.
+_BY_BAND = 2
+
 
 class Params(NamedTuple):
     """The numbers of a network."""
@@ -199,7 +202,7 @@ def conv(
     filters: Sequence[Sequence[int | Sequence[int]]] | None = None,
     widths: Sequence[int] = (525, 525),
     num_classes: int,
-    learns: str = "band",
+    learns: str | Sequence[str] | None = None,
 ) -> Model:
     """A convolutional network with binary weights and activations: convolutions, then dense layers.
 
@@ -215,8 +218,9 @@ def conv(
         (64, 7, 3) for 28 × 28; for a series, patches of a sixth of it, at most 15 steps.
       widths: neurons of each dense layer after them; may be empty.
       num_classes: C >= 2.
-      learns: how convolutions learn: by "band", every neuron near its flip, position by position (see `Rule`); by
-        "winners", one wrong neuron a group and position; by "tied winners", one a group for all positions.
+      learns: how convolutions learn, all or each of them: by "band", every neuron near its flip, position by position
+        (see `Rule`); by "winners", one wrong neuron a group and position; by "tied winners", one a group for all
+        positions. None: the first two by band, those above by winners, which by band stay at chance.
 
     Returns:
       A static, hashable `Model`.
@@ -240,11 +244,16 @@ def conv(
     filters = () if filters is None else check_several(filters, "filters", "conv")
     if not shape or not filters:
         raise ValueError(f"conv: wanted an image_shape and filters, got {image_shape} and {filters}.")
+    if learns is None:
+        learns = ["band" if i < _BY_BAND else "winners" for i in range(len(filters))]
+    each = [learns] * len(filters) if isinstance(learns, str) else list(check_several(learns, "learns", "conv"))
+    if len(each) != len(filters):
+        raise ValueError(f"conv: learns must be one, or one for each of {len(filters)} filters, got {shown(learns)}.")
     layers: list[Layer] = []
-    for one in filters:
+    for one, way in zip(filters, each, strict=True):
         if not isinstance(one, Sequence | np.ndarray) or isinstance(one, str | bytes) or len(one) not in (3, 4):
             raise ValueError(f"conv: filters are (channels out, patch, stride) or with padding, got {shown(one)}.")
-        layer = Convolution.over(shape, channels, *one, learns=learns)
+        layer = Convolution.over(shape, channels, *one, learns=way)
         layers.append(layer)
         shape, channels = layer.grid.counts, layer.width
     for width in check_several(widths, "widths", "conv"):

@@ -92,7 +92,7 @@ def tune(
       validation: share of the training samples that decides, the same ones for all candidates.
       seed: of the candidates, weights and validation samples.
       out: a folder for what was trained (``tune.jsonl``); a search that finds one there with the same arguments goes
-        on with it, and what it took counts.
+        on with it, and what it took counts; a last round that was begun keeps its epochs.
       progress: whether to show a progress bar, in seconds.
 
     Returns:
@@ -182,10 +182,11 @@ def search(
             run.train(1, chunk, second)
         ranked = run.ranked(1)
         # The first shape is what training takes where nothing is named: short rounds are no reason to leave it.
-        last = run.last_epochs([ranked[0], usual[0]], second, epochs, ends[2])
-        for number, candidate in enumerate(ranked[: max(1, math.ceil(len(ranked) / 3))]):
-            group = [candidate, usual[candidate.shape], usual[0]]
-            if number and not run.fits(group, last, ends[2]):
+        others = [candidate for candidate in ranked if candidate not in usual] or usual[:1]
+        last = run.last_epochs([others[0], usual[0]], second, epochs, ends[2])
+        for number, candidate in enumerate(others[: max(1, math.ceil(len(ranked) / 3))]):
+            group = [usual[0], usual[candidate.shape], candidate]
+            if number and not run.fits(run.missing(2, group), last, ends[2]):
                 break
             run.train(2, group, last)
     finals = run.ranked(2)
@@ -275,9 +276,7 @@ class _Search:
 
     def train(self, level: int, chunk: Sequence[Candidate], epochs: int) -> None:
         """Trains what the file does not hold; the last round twice, on validation samples of its own each time."""
-        draws = _DRAWS if level == 2 else (0,)
-        missing = [(c, d) for c in dict.fromkeys(chunk) for d in draws if self._log.find(level, c, d) is None]
-        for rows in _chunks(missing, _ROWS):
+        for rows in _chunks(self._rows(level, chunk), _ROWS):
             shape = self._shapes[rows[0][0].shape]
             padded = [*rows, *[rows[0]] * (_ROWS - len(rows))]  # so that a shape has one program
             begun = time.monotonic()
@@ -287,6 +286,15 @@ class _Search:
                 self._log.add(level, candidate, draw, epochs, score, seconds / len(rows))
             self._bar.update(max(0, min(round(self._log.seconds), self._bar.total) - self._bar.n))
             self._bar.set_postfix({"round": level + 1, "best": f"{self._log.best(level):.2%}"})
+
+    def missing(self, level: int, chunk: Sequence[Candidate]) -> list[Candidate]:
+        """Those that the file does not hold whole."""
+        return list(dict.fromkeys(candidate for candidate, _ in self._rows(level, chunk)))
+
+    def _rows(self, level: int, chunk: Sequence[Candidate]) -> list[tuple[Candidate, int]]:
+        """Candidates and draws that the file does not hold."""
+        draws = _DRAWS if level == 2 else (0,)
+        return [(c, d) for c in dict.fromkeys(chunk) for d in draws if self._log.find(level, c, d) is None]
 
     def _fit(self, shape: Shape, rows: Sequence[tuple[Candidate, int]], epochs: int) -> list[float]:
         batch_size = self._options["batch_size"]

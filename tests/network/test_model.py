@@ -207,3 +207,20 @@ def test_rnn_sizes_of_the_wrong_type(name):
 def test_gated_update_is_yes_or_no():
     with pytest.raises(TypeError, match=r"^rnn: gated_update must be True or False, got 1\.$"):
         bep.rnn(**GOOD_RNN, gated_update=1)
+
+
+@pytest.mark.parametrize(
+    ("learns", "found"),
+    [
+        (None, ("band", "band", "winners")),
+        ("tied winners", ("tied winners",) * 3),
+        (("winners", "band", "band"), ("winners", "band", "band")),
+    ],
+)
+def test_how_convolutions_learn(learns, found):
+    sizes = {"image_shape": (9, 9), "filters": ((5, 3, 1),) * 3, "widths": (15,), "num_classes": 2}
+    assert tuple(layer.learns for layer in bep.conv(**sizes, learns=learns).layers) == (*found, "winners")
+    with pytest.raises(ValueError, match=r"conv: learns must be one, or one for each of 3 filters, got \['band'\]"):
+        bep.conv(**sizes, learns=["band"])
+    with pytest.raises(ValueError, match="learns"):
+        bep.conv(**sizes, learns=["band", "band", "bands"])
