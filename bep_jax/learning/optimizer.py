@@ -164,18 +164,18 @@ def _deltas(hidden: list[jax.Array], updates: list[jax.Array], state: OptimizerS
     key, draws = step_draws(state, [h.shape for h in hidden])
     deltas = [
         # int16 wraps around twice, here and in h + delta: exact, even where the delta does not fit in int16.
-        _advance(h, _cut(u), draws[i], state.draw[i], state.saturation) - h
-        for i, (h, u) in enumerate(zip(hidden, updates, strict=True))
+        _advance(h, _cut(u), own, state.saturation) - h
+        for h, u, own in zip(hidden, updates, draws, strict=True)
     ]
     return deltas, state._replace(key=key)
 
 
 class Draws(NamedTuple):
-    """What the random bits of a matrix's weights in one step are made of: see `_weight_bits`."""
+    """What the random bits of a matrix's weights in one step are made of, and what they are compared with."""
 
     rows: tuple[jax.Array, jax.Array]  # uint16 [N], the second one even
     columns: tuple[jax.Array, jax.Array]  # uint16 [K], the second one odd
-    rest: jax.Array  # uint32 []
+    threshold: jax.Array  # uint16 [], a weight is reinforced when its bits, `_weight_bits`, are below
 
 
 def step_draws(state: OptimizerState, matrix_shapes) -> tuple[jax.Array, list[Draws]]:
@@ -184,13 +184,17 @@ def step_draws(state: OptimizerState, matrix_shapes) -> tuple[jax.Array, list[Dr
     sizes = [size for n, k in matrix_shapes for size in (n, k, 1)]
     words = jax.random.bits(now, (sum(sizes),), jnp.uint32)
     low, high = _halves(words)
-    parts = [
-        iter(jnp.split(half, np.cumsum(sizes)[:-1])) for half in (low, high & np.uint16(0xFFFE), high | np.uint16(1))
-    ]
+    kinds = (low, high & np.uint16(0xFFFE), high | np.uint16(1))
+    parts = [iter(jnp.split(kind, np.cumsum(sizes)[:-1])) for kind in kinds]
     draws = []
-    for _ in matrix_shapes:
+    for i in range(len(matrix_shapes)):
         (rows, even, _), (columns, _, odd), (rest, _, _) = ([next(part) for part in parts] for _ in range(3))
-        draws.append(Draws((rows, even), (columns, odd), rest[0].astype(jnp.uint32)))
+        draw = state.draw[i]
+        threshold = (draw >> 16) + (((draw & 0xFFFF) + rest[0].astype(jnp.uint32)) >> 16)
+        # 2^16 is above all bits: even ones are below 2^16 - 1.
+        kept = jnp.where(threshold > 0xFFFF, 0xFFFE, 0xFFFF).astype(jnp.uint16)
+        threshold = jnp.minimum(threshold, 0xFFFF).astype(jnp.uint16)
+        draws.append(Draws((rows & kept, even), (columns & kept, odd), threshold))
     return key, draws
 
 
@@ -199,9 +203,7 @@ def _halves(words: jax.Array) -> tuple[jax.Array, jax.Array]:
     return words.astype(jnp.uint16), (words >> np.uint32(16)).astype(jnp.uint16)
 
 
-def advance_inline(
-    hidden: jax.Array, update: jax.Array, draws: Draws, draw: jax.Array, saturation: jax.Array
-) -> jax.Array:
+def advance_inline(hidden: jax.Array, update: jax.Array, draws: Draws, saturation: jax.Array) -> jax.Array:
     """New hidden weights int16 ``[N, K]`` from int16 or int32 updates; no fusion wall.
 
     In 16 bits wherever a sum saturates there, which all CPUs do in one instruction for twice the weights that a vector
@@ -209,8 +211,7 @@ def advance_inline(
     """
     h = _saturating_sum(hidden, update)
     away = ((h >> np.int16(15)) & np.int16(-4)) | np.int16(2)  # 2 sign(h)
-    threshold = jnp.minimum((draw >> 16) + (((draw & 0xFFFF) + draws.rest) >> 16), 0xFFFF).astype(jnp.uint16)
-    h = jnp.where(_weight_bits(draws) < threshold, _saturating_sum(h, away), h)
+    h = jnp.where(_weight_bits(draws) < draws.threshold, _saturating_sum(h, away), h)
     limit = saturation.astype(jnp.int16)
     return jnp.clip(h, -limit, limit)
 
@@ -238,8 +239,7 @@ def _weight_bits(draws: Draws) -> jax.Array:
     The product of a row's and a column's sum a and an odd sum b. Both sums are uniform and independent for any two
     weights, exactly, and multiplying a by an odd number keeps it so; that the number is another for each weight breaks
     the pattern that sums have in four weights on the corners of a rectangle. 16 bits are too few for a probability; the
-    16 below them, which decide whether the threshold is rounded up, are the same for all weights of a matrix (one in
-    2^16 is left out of a threshold above all of them, which no rule has). One
+    16 below them, which decide whether the threshold is rounded up, are the same for all weights of a matrix. One
     ``jax.random.bits`` per weight would take longer than the rest of the training step.
     """
     (row, even), (column, odd) = draws.rows, draws.columns

@@ -84,16 +84,15 @@ def _step(model, limits, params, opt_state, x, y, where, *, axis_name):
     operands, stats = chain.update_operands(model, limits, params, x, y, where)
     key, draws = step_draws(opt_state, model.matrix_shapes)
     hidden = tuple(
-        _learn(h, *o, draws[i], opt_state.draw[i], opt_state.saturation)
-        for i, (h, o) in enumerate(zip(params.hidden, operands, strict=True))
+        _learn(h, *o, own, opt_state.saturation) for h, o, own in zip(params.hidden, operands, draws, strict=True)
     )
     return params._replace(hidden=hidden), opt_state._replace(key=key), stats
 
 
 @isolated
-def _learn(hidden, winners, desired, inputs, draws, draw, saturation):
+def _learn(hidden, winners, desired, inputs, draws, saturation):
     """One matrix's update, reinforcement and saturation in one pass over the weights.
 
     Without the int32 update in memory, save on a CPU for more than 544 samples times positions.
     """
-    return advance_inline(hidden, 2 * products.outer_inline(winners, desired, inputs), draws, draw, saturation)
+    return advance_inline(hidden, 2 * products.outer_inline(winners, desired, inputs), draws, saturation)

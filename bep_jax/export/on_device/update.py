@@ -25,7 +25,6 @@ static inline void @prefix@_update(@prefix@_weight_t *hidden, uint32_t *signs, u
         columns[k] = @prefix@_random(key, counter + num_neurons + k) | 0x10000u;
     x = @prefix@_random(key, counter + num_neurons + num_inputs);
     draw = (draw >> 16) + (((draw & 0xffffu) + (x & 0xffffu)) >> 16);
-    draw = draw < 0xffffu ? draw : 0xffffu;
     for (n = 0; n < num_neurons; n++) {
         won = 0;
         for (row = 0, i = 0; i < num_samples; i++) {
