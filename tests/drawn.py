@@ -29,11 +29,11 @@ def thermometer(features, num_bits, dtype=np.float64):
 
 
 def rocket(num_steps, channels, num_bits=1):
-    """84 ``num_bits`` bits."""
+    """168 ``num_bits`` bits."""
     random = np.random.default_rng(0)
-    biases = random.integers(-20, 20, (1, 84, 1)).astype(np.int8)
-    groups = np.array([[2, channels - 1]], np.int32)
-    return Rocket(thermometer(channels, 15), groups, biases, thermometer(84, num_bits, np.int32), num_steps)
+    biases = random.integers(-20, 20, (2, 84, 1)).astype(np.int16)
+    groups = np.array([[2, channels - 1, 0], [1, 0, 1]], np.int32)
+    return Rocket(thermometer(channels, 15), groups, biases, thermometer(168, num_bits, np.int32), num_steps)
 
 
 def edges(image_shape, num_bits=2):

@@ -52,6 +52,7 @@ _LEVEL_BITS = 4  # of a pixel beside its edges
 _MOST_BYTES = 1 << 31  # of the matrix of an expansion
 _INPUT_BITS = 6272  # of all features together, then: 8 bits for each of 784 pixels
 _ROCKET_GROUPS, _ROCKET_COUNTS, _ROCKET_BITS = 48, 12, 4  # groups of kernels at most, with counts, of bits
+_ROCKET_DILATIONS = 8  # at most
 _ROCKET_SERIES = 300  # whose responses biases are quantiles of
 _BLOCK_VALUES = 1 << 22  # of series, whose counts are made at a time
 _GOLDEN = 2654435769  # 2**32 over the golden ratio: its multiples lie evenly in 2**32
@@ -224,10 +225,11 @@ def fit_edges(train: npt.ArrayLike, image_shape: Sequence[int], num_bits: int | 
 def fit_rocket(train: npt.ArrayLike, num_bits: int | None = None) -> Rocket:
     """Fits how often each of many small kernels responds in a series, wherever it does, as in MiniRocket.
 
-    Nine steps under three taps of weight 2 and six of -1, in all 84 ways, at dilations 1, 2, 4, ... as long as all taps
-    fit into a series, for every channel; of more than 48 pairs of dilation and channel, 48 spread over all. Thresholds
-    on responses are quantiles of those in training; about 1,000 counts (more with many channels) become about 4,000
-    bits. A class that lies in what happens, and not in when, is told by them, in series of unequal length, too.
+    Nine steps under three taps of weight 2 and six of -1, in all 84 ways, and the sums of the three taps alone, at up
+    to eight dilations from 1 to where all taps still fit into a series, for every channel; of more than 48 such groups
+    48 spread over all. Thresholds on responses are quantiles of those in training; about 1,000 counts (more with many
+    channels) become about 4,000 bits. A class that lies in what happens, and not in when, is told by them, in series of
+    unequal length, too.
 
     Args:
       train: integer or floating point ``[n, T, F]``; shorter series have NaN in front.
@@ -252,12 +254,12 @@ def fit_rocket(train: npt.ArrayLike, num_bits: int | None = None) -> Rocket:
     if train.ndim != 3:
         raise ValueError(f"fit_rocket: wanted series [n, T, F], got shape {train.shape}.")
     _, steps, channels = train.shape
-    dilations = [1]
-    while 2 * dilations[-1] * (rocket.TAPS - 1) < steps:
-        dilations.append(2 * dilations[-1])
-    pairs = [(d, c) for d in dilations for c in range(channels)]
-    number = min(len(pairs), _ROCKET_GROUPS)
-    groups = np.array([pairs[i * len(pairs) // number] for i in range(number)], np.int32)
+    widest, last = max(1, (steps - 1) // (rocket.TAPS - 1)), _ROCKET_DILATIONS - 1
+    # So little more that a power that is a whole number is one on every machine.
+    dilations = sorted({math.floor(widest ** (i / last) + 1e-9) for i in range(_ROCKET_DILATIONS)})
+    possible = list(itertools.product(dilations, range(channels), range(2)))
+    number = min(len(possible), _ROCKET_GROUPS)
+    groups = np.array([possible[i * len(possible) // number] for i in range(number)], np.int32)
     each = max(1, _ROCKET_COUNTS // number)
     usual = max(1, min(_ROCKET_BITS, _ROCKET_GROUPS // (number * each)))
     num_bits = usual if num_bits is None else check_count(num_bits, "num_bits", "fit_rocket")
@@ -266,9 +268,9 @@ def fit_rocket(train: npt.ArrayLike, num_bits: int | None = None) -> Rocket:
     some = flat[np.unique(np.arange(_ROCKET_SERIES) * len(flat) // _ROCKET_SERIES)]
     found, first = rocket.levels_of(levels, some, steps)
     inside = np.arange(steps) >= first[:, None]
-    biases = np.empty((number, len(rocket.PATTERNS), each), np.int8)
-    for g, (dilation, channel) in enumerate(groups):
-        for p, response in enumerate(rocket.responses(found[..., channel], first, dilation)):
+    biases = np.empty((number, len(rocket.PATTERNS), each), np.int16)
+    for g, (dilation, channel, sums) in enumerate(groups):
+        for p, response in enumerate(rocket.responses(found[..., channel], first, dilation, sums)):
             ordered = np.sort(response[inside])
             which = ((g * len(rocket.PATTERNS) + p) * each + 1 + np.arange(each, dtype=np.uint64)) * _GOLDEN % 2**32
             biases[g, p] = ordered[(which * len(ordered)) >> np.uint64(32)]
@@ -281,14 +283,14 @@ def fit_rocket(train: npt.ArrayLike, num_bits: int | None = None) -> Rocket:
 
 
 def _even(values: np.ndarray) -> np.ndarray:
-    """15 thresholds at equal distances over the values of a channel, but for two in a thousand at either end."""
+    """127 thresholds at equal distances over the values of a channel, but for two in a thousand at either end."""
     if values.dtype.kind == "f":
         values = values[np.isfinite(values)]
     ordered = np.sort(values, axis=None)
     if not ordered.size:
-        return np.zeros(rocket.LEVELS, values.dtype)
+        return np.zeros(rocket.MOST_LEVELS, values.dtype)
     low, high = ordered[2 * ordered.size // 1000], ordered[-1 - 2 * ordered.size // 1000]
-    odd, parts = range(1, 2 * rocket.LEVELS, 2), 2 * rocket.LEVELS
+    odd, parts = range(1, 2 * rocket.MOST_LEVELS, 2), 2 * rocket.MOST_LEVELS
     if values.dtype.kind == "f":
         return np.array([low * ((parts - i) / parts) + high * (i / parts) for i in odd], values.dtype)
     return np.array([(int(low) * (parts - i) + int(high) * i) // parts for i in odd], values.dtype)

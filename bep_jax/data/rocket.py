@@ -1,12 +1,15 @@
 """Rocket: how often each of many small kernels responds in a series, wherever it does.
 
-What is told by where nothing stands in time: events, bursts, frequencies. Values become 16 levels, kernels are
-MiniRocket's 84 (nine taps, three of weight 2, the others -1) at several dilations, and a count of steps above a
-threshold becomes thermometer bits: integers from the levels on.
+What is told by where nothing stands in time: events, bursts, frequencies. Values become up to 128 levels, kernels are
+MiniRocket's 84 (nine taps, three of weight 2, the others -1) at several dilations, each also as the sum of its three
+taps alone, and a count of steps above a threshold becomes thermometer bits: integers from the levels on.
 
-Axis letters: n series, T time, F channels, G groups (a dilation of a channel), P = 84 patterns, q thresholds of each.
+The weights of a kernel add up to 0, so that it cannot tell how high a series lies; the sum of three taps can.
 
-Source: MiniRocket (arXiv 2012.08791); levels, padding at the ends and bits of counts are our own.
+Axis letters: n series, T time, F channels, G groups (a dilation of a channel, as kernels or as sums), P = 84 patterns,
+q thresholds of each.
+
+Source: MiniRocket (arXiv 2012.08791); levels, sums of taps, padding at the ends and bits of counts are our own.
 """
 
 import dataclasses
@@ -19,10 +22,10 @@ import numpy.typing as npt
 from jax import lax
 
 from bep_jax.data.thermometer import Thermometer, isnan
-from bep_jax.data.words import features, in_blocks, unpack_host
+from bep_jax.data.words import features, in_blocks
 from bep_jax.kernels.checks import check_count, check_type
 
-TAPS, LEVELS = 9, 15  # taps of a kernel, thresholds between levels
+TAPS, MOST_LEVELS = 9, 127  # taps of a kernel, thresholds between levels
 PATTERNS = np.array(list(itertools.combinations(range(TAPS), 3)), np.int32)  # [84, 3], the taps of weight 2
 _BLOCK = 1 << 17  # values of a channel that are worked on at a time
 
@@ -35,9 +38,9 @@ class Rocket:
     Beyond the ends of a series its first and its last value go on.
 
     Attributes:
-      levels: `Thermometer` of 15 thresholds a channel; a value's level is how many of them it is above.
-      groups: int32 ``[G, 2]``, dilation and channel of each group of 84 kernels.
-      biases: int8 ``[G, 84, q]``; a response counts where it is above.
+      levels: `Thermometer` of 1 to 127 thresholds a channel; a value's level is how many of them it is above.
+      groups: int32 ``[G, 3]``, dilation and channel of each group of 84 kernels, and 1 for sums of their three taps.
+      biases: int16 ``[G, 84, q]``; a response counts where it is above.
       counted: `Thermometer` of the ``G 84 q`` counts.
       num_steps: T.
     """
@@ -53,15 +56,15 @@ class Rocket:
             check_type(getattr(self, name), Thermometer, name, "Rocket")
         check_count(self.num_steps, "num_steps", "Rocket")
         groups, biases = np.asarray(self.groups), np.asarray(self.biases)
-        if groups.dtype != np.int32 or groups.ndim != 2 or groups.shape[1] != 2:
-            raise ValueError(f"Rocket: groups must be int32 [G, 2], got {groups.dtype} {groups.shape}.")
-        if biases.dtype != np.int8 or biases.ndim != 3 or biases.shape[:2] != (len(groups), len(PATTERNS)):
-            raise ValueError(f"Rocket: biases must be int8 [{len(groups)}, 84, q], got {biases.dtype} {biases.shape}.")
+        if groups.dtype != np.int32 or groups.ndim != 2 or groups.shape[1] != 3:
+            raise ValueError(f"Rocket: groups must be int32 [G, 3], got {groups.dtype} {groups.shape}.")
+        if biases.dtype != np.int16 or biases.ndim != 3 or biases.shape[:2] != (len(groups), len(PATTERNS)):
+            raise ValueError(f"Rocket: biases must be int16 [{len(groups)}, 84, q], got {biases.dtype} {biases.shape}.")
         channels = self.levels.num_features
-        if groups.min() < 0 or groups[:, 0].min() < 1 or groups[:, 1].max() >= channels:
-            raise ValueError(f"Rocket: groups must be dilations from 1 and channels below {channels}.")
-        if self.levels.counts is not None or self.levels.thresholds.shape[1] != LEVELS:
-            raise ValueError(f"Rocket: levels must have {LEVELS} thresholds a channel.")
+        if groups.min() < 0 or groups[:, 0].min() < 1 or groups[:, 1].max() >= channels or groups[:, 2].max() > 1:
+            raise ValueError(f"Rocket: groups must be dilations from 1, channels below {channels}, and 0 or 1.")
+        if self.levels.counts is not None or not 1 <= self.levels.thresholds.shape[1] <= MOST_LEVELS:
+            raise ValueError(f"Rocket: levels must have 1 to {MOST_LEVELS} thresholds, as many for each channel.")
         if self.counted.num_features != biases.size or self.counted.counts is not None:
             raise ValueError(f"Rocket: counted must have as many bits for each of {biases.size} counts.")
         object.__setattr__(self, "groups", groups)
@@ -102,9 +105,8 @@ class Rocket:
 def levels_of(thermometer: Thermometer, rows: np.ndarray, num_steps: int) -> tuple[np.ndarray, np.ndarray]:
     """Series ``[n, T F]`` as levels int8 ``[n, T, F]``, and the first step of each, int32 ``[n]``."""
     series = rows.reshape(len(rows), num_steps, -1)
-    above = unpack_host(thermometer(series), thermometer.num_bits)
-    levels = above.reshape(*series.shape, LEVELS).sum(axis=-1, dtype=np.int8)
     missing = np.broadcast_to(isnan(series), series.shape)
+    levels = np.where(missing, 0, thermometer.levels(series)).astype(np.int8)
     first = np.where(missing.all(axis=(1, 2)), 0, (~missing.all(axis=2)).argmax(axis=1)).astype(np.int32)
     if missing.any():
         steps = np.arange(num_steps, dtype=np.int32)[:, None]
@@ -120,45 +122,46 @@ def counts(levels: np.ndarray, first: np.ndarray, groups: np.ndarray, biases: np
     # Filled up to a power of two, so that few shapes are ever compiled.
     room = (1 << (size - 1).bit_length()) - size
     levels, first = np.pad(levels, ((0, room), (0, 0), (0, 0))), np.pad(first, (0, room))
-    found = [_count(levels[:, :, c], first, d, bias) for (d, c), bias in zip(groups, biases, strict=True)]
+    found = [_count(levels[:, :, c], first, d, s, bias) for (d, c, s), bias in zip(groups, biases, strict=True)]
     return np.stack(found, axis=1)[:size].reshape(size, -1)
 
 
-def responses(levels: np.ndarray, first: np.ndarray, dilation: int) -> np.ndarray:
-    """What every kernel of a dilation says of levels int8 ``[n, T]`` of a channel: int8 ``[84, n, T]``."""
-    return np.asarray(_responses(levels, first, np.int32(dilation)))
+def responses(levels: np.ndarray, first: np.ndarray, dilation: int, sums: int) -> np.ndarray:
+    """What every kernel of a group says of levels int8 ``[n, T]`` of its channel: int16 ``[84, n, T]``."""
+    return np.asarray(_responses(levels, first, np.int32(dilation), np.int32(sums)))
 
 
 @jax.jit
-def _responses(levels: jax.Array, first: jax.Array, dilation: jax.Array) -> jax.Array:
-    taps = _taps(levels, first, dilation)
-    return lax.map(lambda pattern: _response(*taps, pattern), PATTERNS)
+def _responses(levels: jax.Array, first: jax.Array, dilation: jax.Array, sums: jax.Array) -> jax.Array:
+    taps, total = _taps(levels, first, dilation, sums)
+    return lax.map(lambda pattern: _response(taps, total, sums, pattern), PATTERNS)
 
 
 @jax.jit
-def _count(levels: jax.Array, first: jax.Array, dilation: jax.Array, biases: jax.Array) -> jax.Array:
+def _count(levels: jax.Array, first: jax.Array, dilation: jax.Array, sums: jax.Array, biases: jax.Array) -> jax.Array:
     """int32 ``[n, 84, q]``."""
-    taps, inside = _taps(levels, first, dilation), jnp.arange(levels.shape[1], dtype=jnp.int32)[None] >= first[:, None]
+    taps, total = _taps(levels, first, dilation, sums)
+    inside = jnp.arange(levels.shape[1], dtype=jnp.int32)[None] >= first[:, None]
 
     def count(one):
         pattern, bias = one
-        z = _response(*taps, pattern)
+        z = _response(taps, total, sums, pattern)
         return lax.map(lambda b: jnp.sum((z > b) & inside, axis=1, dtype=jnp.int32), bias)
 
     return jnp.moveaxis(lax.map(count, (PATTERNS, biases)), 2, 0)
 
 
-def _taps(levels: jax.Array, first: jax.Array, dilation: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """What lies under each of the nine taps, int8 ``[9, n, T]``, and their sum."""
+def _taps(levels: jax.Array, first: jax.Array, dilation: jax.Array, sums: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """What lies under each of the nine taps, int16 ``[9, n, T]``, and their sum; 0 where three taps count alone."""
     steps = jnp.arange(levels.shape[1], dtype=jnp.int32)[None]
     shifts = (jnp.arange(TAPS, dtype=jnp.int32) - TAPS // 2) * dilation
     last = jnp.int32(levels.shape[1] - 1)
     under = [jnp.clip(steps + shift, first[:, None], last) for shift in shifts]
-    taps = jnp.stack([jnp.take_along_axis(levels, places, axis=1) for places in under])
-    return taps, jnp.sum(taps, axis=0, dtype=jnp.int8)
+    taps = jnp.stack([jnp.take_along_axis(levels, places, axis=1) for places in under]).astype(jnp.int16)
+    return taps, jnp.where(sums > 0, jnp.int16(0), jnp.sum(taps, axis=0, dtype=jnp.int16))
 
 
-def _response(taps: jax.Array, total: jax.Array, pattern: jax.Array) -> jax.Array:
-    """3 Σ (three taps) - Σ (all taps), from -90 to 90: what leaves int8 on the way comes back."""
-    three = taps[pattern[0]] + taps[pattern[1]] + taps[pattern[2]]
-    return jnp.int8(3) * three - total
+def _response(taps: jax.Array, total: jax.Array, sums: jax.Array, pattern: jax.Array) -> jax.Array:
+    """3 Σ (three taps) - Σ (all taps), within 6 times the levels; or Σ (three taps)."""
+    times = jnp.where(sums > 0, 1, 3).astype(jnp.int16)
+    return times * (taps[pattern[0]] + taps[pattern[1]] + taps[pattern[2]]) - total

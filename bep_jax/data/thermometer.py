@@ -90,13 +90,17 @@ class Thermometer:
         used = None if self.counts is None else self.used.reshape(-1)
 
         def encode(values: np.ndarray) -> np.ndarray:
-            if np.issubdtype(self.thresholds.dtype, np.floating):
-                with np.errstate(over="ignore"):  # to infinity, which is above as well
-                    values = values.astype(self.thresholds.dtype, copy=False)
+            values = _rounded(values, self.thresholds.dtype)
             above = (values[:, :, None] > self.thresholds).reshape(values.shape[0], -1)
             return pack_host(above if used is None else above[:, used])
 
         return in_blocks(encode, x, self.num_bits, block=max(1, _BLOCK_BITS // self.thresholds.size))
+
+    def levels(self, x: np.ndarray) -> np.ndarray:
+        """How many thresholds of its feature each value ``[..., F]`` is above; of NaN nothing is said."""
+        x = _rounded(x, self.thresholds.dtype)
+        found = [np.searchsorted(np.sort(t), x[..., f]) for f, t in enumerate(self.thresholds)]
+        return np.stack(found, axis=-1)
 
     def filled(self, num_bits: int) -> "Thermometer":
         """The same bits, and after them bits that are always 0, ``num_bits`` together."""
@@ -108,6 +112,14 @@ class Thermometer:
         thresholds[-1, counts[-1] :] = np.inf if floating else np.iinfo(thresholds.dtype).max
         counts[-1] += more
         return Thermometer(thresholds, counts)
+
+
+def _rounded(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Values as thresholds that are floats have them."""
+    if not np.issubdtype(dtype, np.floating):
+        return x
+    with np.errstate(over="ignore"):  # to infinity, which is above as well
+        return x.astype(dtype, copy=False)
 
 
 def fit_exactly(train: npt.ArrayLike, counts: np.ndarray) -> Thermometer:

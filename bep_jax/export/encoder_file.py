@@ -55,6 +55,8 @@ def decode(about: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> Encod
         case "rocket":
             levels, counted = (decode(about[name], tensors) for name in ("levels", "counted"))
             groups, biases = (tensors[about[name]] for name in ("groups", "biases"))
+            if groups.shape[1:] == (2,) and biases.dtype == np.int8:  # as files had them before there were sums
+                groups, biases = np.pad(groups, ((0, 0), (0, 1))), biases.astype(np.int16)
             return Rocket(levels, groups, biases, counted, count(about["num_steps"]))  # type: ignore[arg-type]
         case "edges":
             levels, differences = (decode(about[name], tensors) for name in ("levels", "differences"))

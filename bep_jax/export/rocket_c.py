@@ -3,7 +3,7 @@
 import numpy as np
 
 from bep_jax.data.encode import Rocket
-from bep_jax.data.rocket import LEVELS, TAPS
+from bep_jax.data.rocket import TAPS
 from bep_jax.export.source import array
 from bep_jax.kernels import bits
 
@@ -45,7 +45,9 @@ for (g = 0; g < {groups}u; g++)
                     int32_t response = 0;
                     for (c = 0; c < {taps}u; c++) {{
                         int32_t at = (int32_t)t + ((int32_t)c - {middle}) * @prefix@_dilations[g];
-                        int32_t weight = c == i || c == j || c == k ? 2 : -1;
+                        int32_t weight = @prefix@_alone[g] - 1;
+                        if (c == i || c == j || c == k)
+                            weight = 2 - @prefix@_alone[g];
                         at = at < (int32_t)first ? (int32_t)first : at > {last} ? {last} : at;
                         response += weight * levels[{channels}u * (uint32_t)at + @prefix@_channels[g]];
                     }}
@@ -61,6 +63,7 @@ for (g = 0; g < {groups}u; g++)
 def stages(encoder: Rocket, input_type: str, name: str) -> tuple[list[str], int, list[str], list[str], int]:
     """Constants, their bytes, declarations, the lines that set every bit, and bytes on the stack."""
     channels, steps = encoder.levels.num_features, encoder.num_steps
+    levels = encoder.levels.thresholds.shape[1]
     each = encoder.biases.shape[2]
     # A count is at most T, so that a threshold above is never passed either.
     counted = np.minimum(encoder.counted.thresholds, steps).astype(np.uint32)
@@ -70,11 +73,12 @@ def stages(encoder: Rocket, input_type: str, name: str) -> tuple[list[str], int,
             input_type,
             "thresholds",
             encoder.levels.thresholds,
-            f"thresholds of {LEVELS + 1} levels, [{channels}, {LEVELS}]",
+            f"thresholds of {levels + 1} levels, [{channels}, {levels}]",
         ),
         ("int32_t", "dilations", encoder.groups[:, 0], "steps between taps, of each group of 84 kernels"),
         ("uint32_t", "channels", encoder.groups[:, 1].astype(np.uint32), "what each group reads"),
-        ("int8_t", "biases", encoder.biases, f"a response counts above, [{len(encoder.groups)}, 84, {each}]"),
+        ("int8_t", "alone", encoder.groups[:, 2].astype(np.int8), "1: of three taps alone"),
+        ("int16_t", "biases", encoder.biases, f"a response counts above, [{len(encoder.groups)}, 84, {each}]"),
         (f"{counted.dtype.name}_t", "counted", counted, f"thresholds of counts, {list(counted.shape)}"),
     )
     constants = [array(kind, f"{name}_{part}", values, comment) for kind, part, values, comment in parts]
@@ -82,7 +86,7 @@ def stages(encoder: Rocket, input_type: str, name: str) -> tuple[list[str], int,
         "steps": steps,
         "channels": channels,
         "values": steps * channels,
-        "levels": LEVELS,
+        "levels": levels,
         "words": bits.num_words(encoder.num_bits),
         "groups": len(encoder.groups),
         "taps": TAPS,

@@ -36,12 +36,13 @@ def reference(encoder, one):
             for t in range(steps):
                 levels[t][c] = column[t]
     counts = []
-    for (dilation, c), group in zip(encoder.groups.tolist(), encoder.biases.tolist(), strict=True):
+    for (dilation, c, alone), group in zip(encoder.groups.tolist(), encoder.biases.tolist(), strict=True):
         for taps, own in zip(itertools.combinations(range(9), 3), group, strict=True):
             found = []
             for t in range(first, steps):
                 under = [levels[min(max(t + (i - 4) * dilation, first), steps - 1)][c] for i in range(9)]
-                found.append(sum((2 if i in taps else -1) * v for i, v in enumerate(under)))
+                three = sum(under[i] for i in taps)
+                found.append(three if alone else 3 * three - sum(under))
             counts += [sum(z > bias for z in found) for bias in own]
     return [count > t for count, row in zip(counts, encoder.counted.thresholds.tolist(), strict=True) for t in row]
 
@@ -82,12 +83,25 @@ def test_sizes():
     assert {shape: one.num_bits for shape, one in found.items()} == {
         (5, 1, 1): 4032,
         (8, 8, 2): 4032,
-        (8, 34, 3): 3024,
+        (8, 34, 3): 4032,
         (3, 68, 1): 4032,
         (40, 4, 60): 4032,
     }
-    assert found[8, 34, 3].groups.tolist() == [[d, c] for d in (1, 2, 4) for c in range(3)]
+    assert found[8, 34, 3].groups.tolist() == [[d, c, s] for d in (1, 2, 3, 4) for c in range(3) for s in range(2)]
     assert len(set(found[40, 4, 60].groups[:, 1].tolist())) == 48
+    assert set(found[40, 4, 60].groups[:, 2].tolist()) == {0, 1}
+    assert encode.fit_rocket(series((3, 500, 1))).groups[::2, 0].tolist() == [1, 3, 5, 10, 18, 34, 62]
+
+
+def test_tells_how_high_a_series_lies():
+    """Kernels alone cannot: their weights add up to 0."""
+    x = np.repeat(np.arange(4.0), 12).reshape(4, 12, 1)
+    encoder = encode.fit_rocket(x)
+    assert len({tuple(words) for words in encoder(x[..., 0]).tolist()}) == 4
+    kernels = encoder.groups[:, 2] == 0
+    counts = rocket.counts(*rocket.levels_of(encoder.levels, x[..., 0], 12), encoder.groups, encoder.biases)
+    counts = counts.reshape(4, len(encoder.groups), -1)
+    assert (counts[:, kernels] == counts[:1, kernels]).all() and (counts[:, ~kernels] != counts[:1, ~kernels]).any()
 
 
 def test_extremes():
@@ -134,10 +148,11 @@ def test_errors():
     parts = {name: getattr(encoder, name) for name in ("levels", "groups", "biases", "counted", "num_steps")}
     for name, value, message in (
         ("levels", None, "levels"),
-        ("levels", Thermometer(np.zeros((2, 3))), "levels must have 15 thresholds"),
+        ("levels", Thermometer(np.zeros((2, 128))), "levels must have 1 to 127 thresholds"),
         ("groups", encoder.groups + 5, "channels below 2"),
-        ("groups", encoder.groups[:, :1], r"groups must be int32 \[G, 2\]"),
-        ("biases", encoder.biases[:, :5], "biases must be int8"),
+        ("groups", encoder.groups + np.array([0, 0, 1], np.int32), "and 0 or 1"),
+        ("groups", encoder.groups[:, :2], r"groups must be int32 \[G, 3\]"),
+        ("biases", encoder.biases[:, :5], "biases must be int16"),
         ("counted", Thermometer(np.zeros((2, 3))), "counted must have as many bits"),
         ("num_steps", 0, "num_steps must be at least 1"),
     ):

@@ -1,5 +1,6 @@
 """Models as files: every bit comes back, at one bit a weight, and a damaged file is refused."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 import bep_jax as bep
 from bep_jax import encode
 from bep_jax.encode import Composition, Thermometer
-from bep_jax.export import model_file
+from bep_jax.export import encoder_file, model_file
 from bep_jax.files import tensor_file
 from bep_jax.network.model import Dense, Model, Params, Recurrent
 
@@ -88,11 +89,23 @@ def test_encoders_come_back(encoder, tmp_path):
     assert_same_encoder(bep.load(tmp_path / "net").encoder, encoder)
 
 
-@pytest.mark.parametrize("encoder", [rocket(20, 3, 2), Composition((rocket(20, 3), expansion(84, 168)))])
+@pytest.mark.parametrize("encoder", [rocket(20, 3, 2), Composition((rocket(20, 3), expansion(168, 336)))])
 def test_counts_of_kernels_come_back(encoder, tmp_path):
-    model = bep.mlp(num_inputs=168, widths=(5,), num_classes=3)
+    model = bep.mlp(num_inputs=336, widths=(5,), num_classes=3)
     bep.save(tmp_path / "net", model, draw(model), encoder=encoder)
     assert_same_encoder(bep.load(tmp_path / "net").encoder, encoder)
+
+
+def test_counts_of_kernels_of_older_files_come_back():
+    """Before there were sums a group was a dilation and a channel, and biases were int8."""
+    encoder = rocket(20, 3)
+    tensors = {}
+    about = encoder_file.describe(bep.mlp(num_inputs=168, widths=(5,), num_classes=3), encoder, None, tensors)
+    (groups,) = (name for name in tensors if name.endswith(".groups"))
+    (biases,) = (name for name in tensors if name.endswith(".biases"))
+    tensors |= {groups: encoder.groups[:, :2], biases: encoder.biases.astype(np.int8)}
+    kernels = np.array([[2, 2, 0], [1, 0, 0]], np.int32)
+    assert_same_encoder(encoder_file.decode(about, tensors), dataclasses.replace(encoder, groups=kernels))
 
 
 @pytest.mark.parametrize("shape", [(3, 5), (15,)])
