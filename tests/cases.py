@@ -70,9 +70,11 @@ def _rnn(name, sizes, num_classes, time, batch, group_size, others, *, scale=8.0
     return Case(f"rnn-{name}", model, rule, others, batch, time, scale)
 
 
-def _conv(name, shape, channels, filters, widths, batch, group_size, others, *, learns="band", scale=8.0, **rule):
+def _conv(
+    name, shape, channels, filters, widths, batch, group_size, others, *, learns="band", extra=0, scale=8.0, **rule
+):
     sizes = {"image_shape": shape, "channels": channels, "filters": filters, "widths": widths}
-    model = bep.conv(**sizes, num_classes=3, learns=learns)
+    model = bep.conv(**sizes, num_classes=3, learns=learns, extra=extra)
     rule = bep.Rule(group_size=group_size, **{"margin": 0.7, "gate": 0.2, **rule})
     return Case(f"conv-{name}", model, rule, others, batch, None, scale)
 
@@ -106,6 +108,8 @@ CASES = (
     ),
     _conv("winners", (5, 6), 32, ((32, 2, 1, 1), (9, 3, 2)), (), 4, (4, 3), ((32, 9),), learns="winners"),
     _conv("tied", (6, 6), 2, ((15, 3, 1),), (9,), 9, (5, 3), ((15, 9),), learns="tied winners"),
+    _conv("past", (13,), 3, ((31, 5, 2), (7, 2, 1)), (15,), 33, (31, 7, 5), ((31, 7, 15),), extra=45),
+    _conv("past-words", (4, 4), 32, ((32, 2, 1),), (), 5, (32,), ((1,),), learns="winners", extra=7),
 )
 ODD = tuple(c for c in CASES if c.name in ("mlp-odd", "rnn-odd"))
 FEW = tuple(c for c in CASES if c.name in ("mlp-odd", "rnn-horizon", "conv-two"))

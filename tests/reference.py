@@ -323,7 +323,8 @@ def conv_step(hidden, classifier, x, y, margin, gate, selections, convolutions, 
     Args: as for mlp_step, and
         selections: of each layer κ where it learns by band (|z| < κ, right or wrong), else the group size.
         convolutions: of each layer None if it is dense, else (shape, channels, patch, stride, padding, learns), learns
-        being "band", "winners" (of each position) or "tied winners" (on the stability summed over positions).
+        being "band", "winners" (of each position) or "tied winners" (on the stability summed over positions). Inputs
+        behind those of the image go past it.
 
     Returns a dict as mlp_step does; z, desired, gates and winners of a convolution are [B, M, N].
     """
@@ -332,16 +333,17 @@ def conv_step(hidden, classifier, x, y, margin, gate, selections, convolutions, 
     batch, num_layers = len(y), len(hidden)
     z, inputs, a = [], [], np.asarray(x, dtype=np.int64)
     for h, about in zip(hidden, convolutions, strict=True):
-        inputs.append(a if about is None else conv_patches(a, *about[:5]))
+        pixels = a.shape[1] if about is None else math.prod(about[0]) * about[1]
+        inputs.append(a if about is None else conv_patches(a[:, :pixels], *about[:5]))
         z.append(inputs[-1] @ sign(h).T)
-        a = sign(z[-1]).reshape(batch, -1)
+        a = np.concatenate([sign(z[-1]).reshape(batch, -1), a[:, pixels:]], axis=1)  # what goes past convolutions
     logits = a @ classifier.T
     active = select_active(logits, y, margin, where)
 
     desired, gates = [None] * num_layers, [None] * num_layers
     wanted = class_targets(classifier, y)
     for layer in range(num_layers - 1, -1, -1):
-        desired[layer] = wanted.reshape(z[layer].shape)
+        desired[layer] = wanted[:, : z[layer][0].size].reshape(z[layer].shape)
         if layer == 0:
             break
         gates[layer] = (np.abs(z[layer]) <= gate[layer]).astype(np.int64)

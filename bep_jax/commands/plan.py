@@ -11,7 +11,7 @@ from typing import Any, Literal
 from bep_jax.commands.flags import Data, Network, RuleFlags, Training
 from bep_jax.data import datasets, encode, images
 from bep_jax.data.datasets import Dataset
-from bep_jax.data.encode import Edges, Thermometer, first_encoder
+from bep_jax.data.encode import Edges, Thermometer, Union, first_encoder
 from bep_jax.data.random_prototypes import NAME as DRAWN
 from bep_jax.kernels.checks import INT32_MAX
 from bep_jax.learning.laws import divisors, initial_scale
@@ -88,10 +88,11 @@ class Plan:
                 raise ValueError(f"train: {self.dataset!r} has no pixels or time steps for --model conv.")
             return conv(
                 image_shape=data.image_shape,
-                channels=data.num_inputs // math.prod(data.image_shape),
+                channels=(data.num_inputs - data.extra) // math.prod(data.image_shape),
                 filters=self.filters,
                 widths=self.widths,
                 num_classes=data.num_classes,
+                extra=data.extra,
             )
         state, output = self.widths
         return rnn(
@@ -118,6 +119,8 @@ class Plan:
         if scale is None and self.start is None:
             scale = initial_scale(model, batch_size, data.num_steps)
         encoder = first_encoder(data.encoder)
+        if isinstance(encoder, Union):
+            encoder = encoder.encoders[0]
         return {
             "batch_size": batch_size,
             "scale": None if scale is None else check_scale("train", model, scale),
@@ -265,7 +268,10 @@ def make_plan(data: Data, network: Network, flags: RuleFlags, training: Training
         "window": window,
         "num_bits": data.input_bits,
         "width": expand or None,
-        "whole": {"conv": "tied", "rocket": "rocket"}.get(kind, kind == "mlp"),
+        # Counts of kernels say nothing of where: they would not move with a series.
+        "whole": {"conv": "tied" if training.shift or training.mirror else "both", "rocket": "rocket"}.get(
+            kind, kind == "mlp"
+        ),
         "fold": data.fold,
         "folds": data.folds,
         "label": data.label,

@@ -13,7 +13,7 @@ import numpy as np
 from tyro.conf import arg
 
 from bep_jax.commands.flags import RuleFlags
-from bep_jax.data.encode import Composition, Edges, Encoder, Expansion, Rocket, Thermometer
+from bep_jax.data.encode import Composition, Edges, Encoder, Expansion, Rocket, Thermometer, Union
 from bep_jax.export.header import to_c
 from bep_jax.export.model_file import Saved, load
 from bep_jax.export.predict import num_networks, one_network, probabilities, read_samples, scores
@@ -174,6 +174,8 @@ def _rule(flags: RuleFlags, model: Model) -> Rule:
 def _float32(encoder: Encoder | None) -> Encoder | None:
     if isinstance(encoder, Composition):
         return Composition(tuple(_float32(one) for one in encoder.encoders))  # type: ignore[misc]
+    if isinstance(encoder, Union):
+        return Union(tuple(_float32(one) for one in encoder.encoders))  # type: ignore[misc]
     if isinstance(encoder, Rocket):
         return dataclasses.replace(encoder, levels=_float32(encoder.levels))  # type: ignore[arg-type]
     if isinstance(encoder, Edges) and encoder.levels.thresholds.dtype == np.float64:
@@ -228,6 +230,8 @@ def _encoder_text(encoder: Encoder | tuple[Encoder, ...] | None) -> str:
         return f"one a network, {_encoder_text(encoder[0])}"
     if isinstance(encoder, Composition):
         return ", then ".join(map(_encoder_text, encoder.encoders))
+    if isinstance(encoder, Union):
+        return ", and ".join(map(_encoder_text, encoder.encoders))
     if isinstance(encoder, Thermometer):
         most = encoder.thresholds.shape[1]
         up_to = "" if encoder.counts is None else "up to "

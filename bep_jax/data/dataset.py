@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, cast
 import jax
 import numpy as np
 
-from bep_jax.data import encode
+from bep_jax.data import encode, rocket
 from bep_jax.data.columns import Columns
 from bep_jax.data.encode import Encoder, Thermometer
 from bep_jax.kernels import bits
@@ -21,7 +21,7 @@ EncoderOrFit = Encoder | Callable[[np.ndarray], Encoder]
 # What fits the usual encoder of a data set: train_x, and num_bits where so many are asked for.
 Usual = Callable[[np.ndarray, int | None], Encoder]
 # Whether all steps of a series are one sample's features, and how they are encoded then.
-Whole = bool | Literal["tied", "rocket"]
+Whole = bool | Literal["tied", "rocket", "both"]
 _MOST_PADDED = 1 << 26  # values, where most are padding
 _EXPANSION_STREAM = 0x657870  # apart from whatever else is drawn from the same seed
 
@@ -62,6 +62,11 @@ class Dataset:
     image_shape: tuple[int, ...] | None = None
 
     @property
+    def extra(self) -> int:
+        """Bits behind those of the image, as of `bep_jax.conv`: those of a `Union` but for its first encoder."""
+        return encode.extra_bits(self.encoder)
+
+    @property
     def num_seeds(self) -> int | None:
         """S, the length of the leading seed axis, or None without one."""
         return self.train_y.shape[0] if self.train_y.ndim == 2 else None
@@ -100,7 +105,7 @@ class Options:
             self.encoder is not None or self.num_bits is not None or self.width is not None
         ):
             raise ValueError(f"{who}: raw=True does not encode; leave out encoder, num_bits and width.")
-        check_choice(self.whole, (False, True, "tied", "rocket"), "whole", who)
+        check_choice(self.whole, (False, True, "tied", "rocket", "both"), "whole", who)
         if self.encoder is not None and self.num_bits is not None:
             raise ValueError(f"{who}: give encoder or num_bits, not both.")
         for name in ("num_bits", "width"):
@@ -121,6 +126,8 @@ def encoded(parts: Parts, options: Options, usual: Usual, seed: int) -> Dataset:
         image_shape = (num_steps,)
         if options.whole == "tied":
             usual = _tied(usual, num_steps)
+        elif options.whole == "both":
+            usual = _both(_tied(usual, num_steps), num_steps)
         elif options.whole == "rocket":
             usual, image_shape = _rocket(num_steps), None
         train_x, test_x = (x.reshape(x.shape[0], -1) for x in (parts.train_x, parts.test_x))
@@ -174,6 +181,18 @@ def _tied(usual: Usual, num_steps: int) -> Usual:
 def _rocket(num_steps: int) -> Usual:
     def fit(train_x: np.ndarray, num_bits: int | None) -> Encoder:
         return encode.fit_rocket(train_x.reshape(train_x.shape[0], num_steps, -1), num_bits)
+
+    return fit
+
+
+def _both(tied: Usual, num_steps: int) -> Usual:
+    """For every step, and then counts of kernels."""
+
+    def fit(train_x: np.ndarray, num_bits: int | None) -> Encoder:
+        counted = encode.fit_rocket(
+            train_x.reshape(train_x.shape[0], num_steps, -1), most_bits=rocket.bits_beside(num_steps)
+        )
+        return encode.union(tied(train_x, num_bits), counted)
 
     return fit
 

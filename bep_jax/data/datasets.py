@@ -75,7 +75,8 @@ def load(
       whole: series and slices: all steps as the features of one sample, ``[n, T F]``, for a network without a time
         axis; every feature of every step has thresholds of its own, as many as those of a table. "tied": levels
         and edges (`bep_jax.encode.fit_edges`) shared by all steps: what `bep_jax.conv` wants. "rocket": how often each
-        of many small kernels responds, wherever it does (`bep_jax.encode.fit_rocket`).
+        of many small kernels responds, wherever it does (`bep_jax.encode.fit_rocket`). "both": first these, then those,
+        which go past convolutions: ``bep_jax.conv(extra=data.extra)``.
       fold: "ucr/..." and "digits": the test part is this fold (from 0) of all samples, stratified. By default the
         archive's own split, and for "digits" one of five folds.
       folds: how many folds there are.

@@ -26,6 +26,7 @@ from bep_jax.data.expansion import Expansion
 from bep_jax.data.rocket import Rocket
 from bep_jax.data.thermometer import Thermometer, placed
 from bep_jax.data.thermometer import fit_exactly as fit_exactly
+from bep_jax.data.union import Union
 from bep_jax.data.words import pack_host as pack_host
 from bep_jax.data.words import training_data
 from bep_jax.kernels import bits
@@ -38,6 +39,7 @@ __all__ = [
     "Expansion",
     "Rocket",
     "Thermometer",
+    "Union",
     "compose",
     "expansion",
     "fit_edges",
@@ -45,13 +47,14 @@ __all__ = [
     "fit_median",
     "fit_rocket",
     "fit_thermometer",
+    "union",
 ]
 
 _MOST_BITS = 15  # of a feature, where the data decide
 _LEVEL_BITS = 4  # of a pixel beside its edges
 _MOST_BYTES = 1 << 31  # of the matrix of an expansion
 _INPUT_BITS = 6272  # of all features together, then: 8 bits for each of 784 pixels
-_ROCKET_GROUPS, _ROCKET_COUNTS, _ROCKET_BITS = 48, 12, 4  # groups of kernels at most, with counts, of bits
+_ROCKET_GROUPS, _ROCKET_BITS = 48, 4  # groups of kernels with a bit a count at most, bits of a count at most
 _ROCKET_DILATIONS = 8  # at most
 _ROCKET_SERIES = 300  # whose responses biases are quantiles of
 _BLOCK_VALUES = 1 << 22  # of series, whose counts are made at a time
@@ -222,7 +225,7 @@ def fit_edges(train: npt.ArrayLike, image_shape: Sequence[int], num_bits: int | 
     return edges.fit(train.reshape(-1, *shape, values.shape[1]), most)
 
 
-def fit_rocket(train: npt.ArrayLike, num_bits: int | None = None) -> Rocket:
+def fit_rocket(train: npt.ArrayLike, num_bits: int | None = None, most_bits: int | None = None) -> Rocket:
     """Fits how often each of many small kernels responds in a series, wherever it does, as in MiniRocket.
 
     Nine steps under three taps of weight 2 and six of -1, in all 84 ways, and the sums of the three taps alone, at up
@@ -234,13 +237,14 @@ def fit_rocket(train: npt.ArrayLike, num_bits: int | None = None) -> Rocket:
     Args:
       train: integer or floating point ``[n, T, F]``; shorter series have NaN in front.
       num_bits: thermometer bits of a count, at least 1. None: 4, or fewer where there are many counts.
+      most_bits: of all counts together, from 84 on, where ``num_bits`` is None. None: 4,032.
 
     Returns:
       A :class:`Rocket` of series flattened to ``[..., T F]``.
 
     Raises:
       TypeError: ``train`` holds no real numbers; ``num_bits`` is not an integer.
-      ValueError: ``train`` is not ``[n, T, F]``, or empty; ``num_bits`` < 1.
+      ValueError: ``train`` is not ``[n, T, F]``, or empty; ``num_bits`` < 1 or ``most_bits`` < 84.
 
     Example:
       >>> series = np.random.default_rng(0).normal(size=(20, 30, 1))
@@ -258,10 +262,13 @@ def fit_rocket(train: npt.ArrayLike, num_bits: int | None = None) -> Rocket:
     # So little more that a power that is a whole number is one on every machine.
     dilations = sorted({math.floor(widest ** (i / last) + 1e-9) for i in range(_ROCKET_DILATIONS)})
     possible = list(itertools.product(dilations, range(channels), range(2)))
-    number = min(len(possible), _ROCKET_GROUPS)
+    room = _ROCKET_GROUPS
+    if most_bits is not None:
+        room = check_count(most_bits, "most_bits", "fit_rocket", least=len(rocket.PATTERNS)) // len(rocket.PATTERNS)
+    number = min(len(possible), room)
     groups = np.array([possible[i * len(possible) // number] for i in range(number)], np.int32)
-    each = max(1, _ROCKET_COUNTS // number)
-    usual = max(1, min(_ROCKET_BITS, _ROCKET_GROUPS // (number * each)))
+    each = max(1, room // _ROCKET_BITS // number)
+    usual = max(1, min(_ROCKET_BITS, room // (number * each)))
     num_bits = usual if num_bits is None else check_count(num_bits, "num_bits", "fit_rocket")
     levels = Thermometer(np.stack([_even(train[..., c]) for c in range(channels)]))
     flat = train.reshape(len(train), -1)
@@ -366,12 +373,50 @@ def compose(*encoders: Encoder) -> Encoder:
     return flat[0] if len(flat) == 1 else Composition(tuple(flat))
 
 
+def union(*encoders: Any) -> Union:
+    """Puts encoders of the same features side by side: the bits of the first, then those of the second, and so on.
+
+    A convolution reads the bits of every pixel or step, which come first; what follows goes past it to the dense layers
+    (``extra`` of `bep_jax.conv`).
+
+    Args:
+      *encoders: two or more :class:`Thermometer`, :class:`Edges` or :class:`Rocket`, fitted on the same features.
+
+    Returns:
+      A :class:`Union`.
+
+    Raises:
+      TypeError: something else.
+      ValueError: fewer than two, or they take different features.
+
+    Example:
+      >>> series = np.random.default_rng(0).normal(size=(20, 30, 1))
+      >>> flat = series.reshape(20, -1)
+      >>> encoder = union(fit_edges(flat, (30,)), fit_rocket(series, most_bits=1000))
+      >>> [one.num_bits for one in encoder.encoders], encoder(flat).shape
+      ([240, 840], (20, 34))
+    """
+    return Union(encoders)
+
+
 def first_encoder(encoder: Encoder | tuple[Encoder, ...] | None) -> Encoder | None:
     """The one that meets the samples, of the first seed."""
     encoder = encoder[0] if isinstance(encoder, tuple) else encoder
     while isinstance(encoder, Composition):
         encoder = encoder.encoders[0]
     return encoder
+
+
+def extra_bits(encoder: Encoder | tuple[Encoder, ...] | None) -> int:
+    """Bits behind those of the image or series, as of `bep_jax.conv`: of a union, those of all but its first encoder.
+
+    Example:
+      >>> series = np.arange(24.0).reshape(2, 12, 1)
+      >>> extra_bits(union(fit_levels(series.reshape(2, 12)), fit_rocket(series, most_bits=100)))
+      84
+    """
+    first = first_encoder(encoder)
+    return sum(one.num_bits for one in first.encoders[1:]) if isinstance(first, Union) else 0
 
 
 def _levels(train: npt.ArrayLike, num_bits: int | None, who: str) -> Thermometer:

@@ -27,6 +27,7 @@ from bep_jax.kernels.checks import check_count, check_type
 
 TAPS, MOST_LEVELS = 9, 127  # taps of a kernel, thresholds between levels
 PATTERNS = np.array(list(itertools.combinations(range(TAPS), 3)), np.int32)  # [84, 3], the taps of weight 2
+_BESIDE, _MOST_BESIDE = 48, 2016  # of `bits_beside`: of a step, at most
 _BLOCK = 1 << 17  # values of a channel that are worked on at a time
 
 
@@ -100,6 +101,16 @@ class Rocket:
     def _encode(self, rows: np.ndarray) -> np.ndarray:
         levels, first = levels_of(self.levels, rows, self.num_steps)
         return self.counted(counts(levels, first, self.groups, self.biases))
+
+
+def bits_beside(num_steps: int) -> int:
+    """Bits of counts beside those of every step: no more than a convolution of so many steps usually has outputs.
+
+    Example:
+      >>> [bits_beside(steps) for steps in (1, 15, 500)]
+      [84, 720, 2016]
+    """
+    return max(len(PATTERNS), min(_MOST_BESIDE, _BESIDE * num_steps))
 
 
 def levels_of(thermometer: Thermometer, rows: np.ndarray, num_steps: int) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,7 @@ from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from bep_jax.data import encode
+from bep_jax.data.rocket import bits_beside
 from bep_jax.data.words import unpack_host
 from bep_jax.estimators import networks
 from bep_jax.estimators.bits import fit_places
@@ -73,7 +74,7 @@ class BEPTimeSeriesClassifier(BaseClassifier):
         "algorithm_type": "deeplearning",
     }
 
-    encoder_: encode.Thermometer | encode.Rocket
+    encoder_: encode.Thermometer | encode.Rocket | encode.Union
     network_: str
     validation_accuracy_: dict[str, float]
     networks_: Networks
@@ -206,7 +207,7 @@ class BEPTimeSeriesClassifier(BaseClassifier):
             self.encoder_ = fitted(self.network_)
         words = self._read(self.network_, self.encoder_, X)
         samples = self._split(words, labels, fraction, random).of(words)
-        model = self._model(self.network_, self.encoder_.num_bits)
+        model = self._model(self.network_, self.encoder_)
         self.networks_ = train(settings, model, samples, key, previous)
         self.n_iter_ = self.networks_.history["train_accuracy"].shape[1]
         self._learned_classes = self.classes_
@@ -221,17 +222,20 @@ class BEPTimeSeriesClassifier(BaseClassifier):
                 return None
             encoder = fitted(kind)
             samples = split.of(self._read(kind, encoder, X))
-            model, size = self._model(kind, encoder.num_bits), settings.batch_size_of(samples)
+            model, size = self._model(kind, encoder), settings.batch_size_of(samples)
             return choosing.Trial(model, settings.rule(), samples, size, settings.scale)
 
         return {kind: functools.partial(trial, kind) for kind in _KINDS}
 
-    def _fitted_encoder(self, X, kind: str) -> encode.Thermometer | encode.Rocket:
+    def _fitted_encoder(self, X, kind: str) -> encode.Thermometer | encode.Rocket | encode.Union:
         steps = _last_steps(X, self._steps)
         num_bits = None if self.bits is None else check_count(self.bits, "bits", type(self).__name__)
         if kind == "rocket":
             return encode.fit_rocket(steps, num_bits)
-        return fit_places(steps, usual_bits(steps[0].size) if num_bits is None else num_bits)
+        places = fit_places(steps, usual_bits(steps[0].size) if num_bits is None else num_bits)
+        if kind == "convolution":
+            return encode.union(places, encode.fit_rocket(steps, most_bits=bits_beside(self._steps)))
+        return places
 
     def _read(self, kind: str, encoder: encode.Encoder, X) -> np.ndarray:
         """Words of whole series ``[n, W]``, for a recurrent network of their steps ``[n, T, W]``."""
@@ -255,13 +259,20 @@ class BEPTimeSeriesClassifier(BaseClassifier):
     def _scores(self, X) -> np.ndarray:
         return self.networks_.scores(self._read(self.network_, self.encoder_, X))
 
-    def _model(self, kind: str, num_bits: int) -> Model:
+    def _model(self, kind: str, encoder: encode.Encoder) -> Model:
+        num_bits, extra = encoder.num_bits, encode.extra_bits(encoder)
         widths, num_classes, one_step = tuple(self.widths), len(self.classes_), num_bits // self._steps
         if kind in ("dense", "rocket"):
             return mlp(num_inputs=num_bits, widths=widths, num_classes=num_classes)
         if kind == "convolution":
-            shape, filters = (self._steps,), self.filters
-            return conv(image_shape=shape, channels=one_step, filters=filters, widths=widths, num_classes=num_classes)
+            return conv(
+                image_shape=(self._steps,),
+                channels=(num_bits - extra) // self._steps,
+                filters=self.filters,
+                widths=widths,
+                num_classes=num_classes,
+                extra=extra,
+            )
         return rnn(num_inputs=one_step, state_width=widths[0], output_width=widths[-1], num_classes=num_classes)
 
     @classmethod

@@ -1,11 +1,13 @@
 """An encoder as C: its constants, and the body of ``encode(input, words)``."""
 
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
-from bep_jax.data.encode import Composition, Edges, Encoder, Expansion, Rocket, Thermometer
+from bep_jax.data.encode import Composition, Edges, Encoder, Expansion, Rocket, Thermometer, Union
+from bep_jax.data.union import compared_dtype
 from bep_jax.export import edges_c, rocket_c
 from bep_jax.export.source import array
 from bep_jax.kernels import bits
@@ -38,22 +40,17 @@ def encoder_stages(model: Model, encoder: Encoder | None, name: str) -> Stages:
     constants: list[str] = []
     const_bytes, is_float, stack_bytes = 0, False, 0
     first = encoders[0] if encoders else None
-    if isinstance(first, Thermometer | Rocket | Edges):
-        dtype = (first if isinstance(first, Thermometer) else first.levels).thresholds.dtype
+    if isinstance(first, Thermometer | Rocket | Edges | Union):
+        dtype = compared_dtype(first)
         if dtype.name not in _C_TYPES:
             raise TypeError(f"to_c: C has no type for thresholds of {dtype}; convert them to float64.")
         input_type, num_inputs = _C_TYPES[dtype.name], first.num_features
         input_comment = f"{input_type} features that a call reads"
-        is_float = dtype.kind == "f"
+        is_float = dtype.kind == "f" or any(
+            isinstance(one, Edges) and one.differences.thresholds.dtype.kind == "f" for one in _parts(first)
+        )
         num_bits = first.num_bits
-        if isinstance(first, Rocket):
-            constants, const_bytes, declared, fill, stack_bytes = rocket_c.stages(first, input_type, name)
-        elif isinstance(first, Edges):
-            wide = first.differences.thresholds.dtype
-            is_float = wide.kind == "f"
-            constants, const_bytes, declared, fill = edges_c.stages(first, input_type, _C_TYPES[wide.name], name)
-        else:
-            constants, const_bytes, declared, fill = _thermometer(first, input_type, name)
+        constants, const_bytes, declared, fill, stack_bytes = _of_features(first, input_type, name)
         rest = encoders[1:]
     else:
         num_bits = model.num_inputs if first is None else first.num_inputs
@@ -88,8 +85,49 @@ def encoder_stages(model: Model, encoder: Encoder | None, name: str) -> Stages:
         is_float,
         body,
         stack_bytes,
-        not isinstance(first, Thermometer | Rocket | Edges),
+        not isinstance(first, Thermometer | Rocket | Edges | Union),
     )
+
+
+def _parts(encoder: Thermometer | Rocket | Edges | Union) -> tuple[Thermometer | Rocket | Edges, ...]:
+    return encoder.encoders if isinstance(encoder, Union) else (encoder,)
+
+
+def _of_features(
+    encoder: Thermometer | Rocket | Edges | Union, input_type: str, name: str
+) -> tuple[list[str], int, list[str], list[str], int]:
+    """Constants, their bytes, declarations, the lines that set every bit, and bytes on the stack."""
+    if isinstance(encoder, Union):
+        return _union(encoder, input_type, name)
+    if isinstance(encoder, Rocket):
+        return rocket_c.stages(encoder, input_type, name)
+    if isinstance(encoder, Edges):
+        wide = _C_TYPES[encoder.differences.thresholds.dtype.name]
+        return *edges_c.stages(encoder, input_type, wide, name), 0
+    return *_thermometer(encoder, input_type, name), 0
+
+
+def _union(encoder: Union, input_type: str, name: str) -> tuple[list[str], int, list[str], list[str], int]:
+    """As `_of_features`: a block for each part, whose constants have its number behind their names."""
+    constants: list[str] = []
+    fill = [f"@prefix@_clear(@to@, {bits.num_words(encoder.num_bits)}u);"]
+    const_bytes, stack, start = 0, 0, 0
+    most = max(bits.num_words(part.num_bits) for part in encoder.encoders)
+    for i, part in enumerate(encoder.encoders):
+        own, size, declared, lines, on_stack = _of_features(part, input_type, name)
+        text = "\n".join(["{", *(f"    {line}" for line in [*declared, *lines])]).replace("@to@", "part")
+        for constant in (found for one in own for found in re.findall(rf"\b{name}_(\w+)\[", one)):
+            own = [one.replace(f" {name}_{constant}[", f" {name}_{constant}_{i}[") for one in own]
+            text = text.replace(f"@prefix@_{constant}[", f"@prefix@_{constant}_{i}[")
+        fill += [
+            *text.splitlines(),
+            f"    for (b = 0; b < {part.num_bits}u; b++)",
+            f"        @prefix@_set(@to@, {start}u + b, (part[b >> 5] >> (b & 31u)) & 1u);",
+            "}",
+        ]
+        constants += own
+        const_bytes, stack, start = const_bytes + size, max(stack, on_stack), start + part.num_bits
+    return constants, const_bytes, ["uint32_t b;", f"uint32_t part[{most}];"], fill, stack + 4 * most
 
 
 def _thermometer(encoder: Thermometer, input_type: str, name: str) -> tuple[list[str], int, list[str], list[str]]:
@@ -128,13 +166,13 @@ def _thermometer(encoder: Thermometer, input_type: str, name: str) -> tuple[list
     )
 
 
-def _flat(encoder: Encoder | tuple[Encoder, ...] | None) -> Iterable[Thermometer | Rocket | Edges | Expansion]:
+def _flat(encoder: Encoder | tuple[Encoder, ...] | None) -> Iterable[Thermometer | Rocket | Edges | Union | Expansion]:
     if encoder is None:
         return
     if isinstance(encoder, Composition):
         for one in encoder.encoders:
             yield from _flat(one)
-    elif isinstance(encoder, Thermometer | Rocket | Edges | Expansion):
+    elif isinstance(encoder, Thermometer | Rocket | Edges | Union | Expansion):
         yield encoder
     elif isinstance(encoder, tuple | list):
         raise ValueError(
@@ -142,6 +180,6 @@ def _flat(encoder: Encoder | tuple[Encoder, ...] | None) -> Iterable[Thermometer
         )
     else:
         raise TypeError(
-            "to_c: encoder must be a Thermometer, a Rocket, an Edges, an Expansion or a composition, got "
+            "to_c: encoder must be a Thermometer, a Rocket, an Edges, a Union, an Expansion or a composition, got "
             f"{type(encoder).__name__}."
         )

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bep_jax.data import encode
-from bep_jax.data.encode import Composition, Edges, Encoder, Expansion, Rocket, Thermometer, first_encoder
+from bep_jax.data.encode import Composition, Edges, Encoder, Expansion, Rocket, Thermometer, Union, first_encoder
 from bep_jax.data.words import unpack_host
 from bep_jax.network.model import Model
 
@@ -61,6 +61,8 @@ def decode(about: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> Encod
         case "edges":
             levels, differences = (decode(about[name], tensors) for name in ("levels", "differences"))
             return Edges(tuple(count(n) for n in about["image_shape"]), levels, differences)  # type: ignore[arg-type]
+        case "union":
+            return encode.union(*(decode(one, tensors) for one in about["encoders"]))
         case "composition":
             encoders = tuple(decode(one, tensors) for one in about["encoders"])
             encode.compose(*encoders)  # for its checks; the nesting stays
@@ -99,6 +101,8 @@ def _describe(encoder: Encoder, tensors: dict[str, np.ndarray]) -> dict[str, Any
     name = f"encoder.{sum(re.fullmatch(r'encoder.[0-9]+', key) is not None for key in tensors)}"
     if type(encoder) is Composition:
         return {"type": "composition", "encoders": [_describe(one, tensors) for one in encoder.encoders]}
+    if type(encoder) is Union:
+        return {"type": "union", "encoders": [_describe(one, tensors) for one in encoder.encoders]}
     if type(encoder) is Expansion:
         tensors[name] = to_octets(unpack_host(encoder.matrix, encoder.num_inputs), ())
         return {"type": "expansion", "tensor": name, "num_inputs": encoder.num_inputs, "width": encoder.num_bits}

@@ -79,7 +79,7 @@ def to_c(
       params: its `Params`, hidden int16 ``[N, K]`` per matrix, of which only the signs count (sign(0) = +1) unless
         the network learns, and classifier uint32 ``[C, W]``. One seed, without a leading seed axis, unless they are
         an ensemble.
-      encoder: what makes ``model.num_inputs`` bits of an input: a `Thermometer`, an `Edges`, a `Rocket`, an
+      encoder: what makes ``model.num_inputs`` bits of an input: a `Thermometer`, an `Edges`, a `Rocket`, a `Union`, an
         `Expansion`, a composition.
       prefix: of every symbol and, in capitals, every macro; made a lower-case C identifier.
       rule: a `Rule`, or the `Limits` that it means for this model, for a network that learns. Hidden weights take one

@@ -34,8 +34,9 @@ from bep_jax.network.layers.registry import KINDS, name_of
 from bep_jax.network.model import Model, Params, check_params
 
 # Version 1 had no window, 2 no patterns and gated updates, 3 no columns, as many bits for every feature, no
-# convolutions and no choice of who learns. A temperature may be missing, and readers that know none pass over it.
-_FORMAT = Format("bep_jax", 4, "model from bep.save")
+# convolutions and no choice of who learns, 4 nothing that goes past convolutions. A temperature may be missing, and
+# readers that know none pass over it.
+_FORMAT = Format("bep_jax", 5, "model from bep.save")
 _UNREADABLE = (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError)
 
 
@@ -319,4 +320,6 @@ def _decode_field(value: Any, default: Any) -> Any:
         return value
     if isinstance(value, list):
         return tuple(count(one, least=0) for one in value)
+    if isinstance(default, int):
+        return count(value, least=default)
     return value if value is default else count(value)

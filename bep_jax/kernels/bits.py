@@ -145,6 +145,41 @@ def unpack_major(x: jax.Array, *, num_bits: int) -> jax.Array:
     return ones.reshape(*x.shape[:-2], -1, x.shape[-1])[..., :num_bits, :]
 
 
+@isolated(static_argnames=("start", "num_bits"))
+def slice_major(x: jax.Array, *, start: int, num_bits: int) -> jax.Array:
+    """Bits ``start`` to ``start + num_bits`` of words ``[W, B]``; padding bits are 0.
+
+    Example:
+      >>> unpack(slice_major(pack([[1, -1, -1, 1, 1]]).T, start=2, num_bits=3).T, num_bits=3)
+      Array([[-1,  1,  1]], dtype=int8)
+    """
+    words, (first, shift) = num_words(num_bits), divmod(start, WORD_BITS)
+    x = jnp.pad(x[first:], ((0, max(0, words + 1 + first - x.shape[0])), (0, 0)))
+    found = x[:words] >> np.uint32(shift)
+    if shift:
+        found |= x[1 : words + 1] << np.uint32(WORD_BITS - shift)
+    if used := num_bits % WORD_BITS:
+        found = found.at[-1].set(found[-1] & np.uint32((1 << used) - 1))
+    return found
+
+
+@isolated(static_argnames=("sizes",))
+def join_major(a: jax.Array, b: jax.Array, *, sizes: tuple[int, int]) -> jax.Array:
+    """Words ``[W, B]`` of the bits of ``a`` and, after them, those of ``b``, of which there are ``sizes``.
+
+    Example:
+      >>> unpack(join_major(pack([[1, -1]]).T, pack([[-1, 1, 1]]).T, sizes=(2, 3)).T, num_bits=5)
+      Array([[ 1, -1, -1,  1,  1]], dtype=int8)
+    """
+    full, shift = divmod(sizes[0], WORD_BITS)
+    if not shift:
+        return jnp.concatenate([a, b])
+    low, high = b << np.uint32(shift), b >> np.uint32(WORD_BITS - shift)
+    rest = jnp.pad(low, ((0, 1), (0, 0))) | jnp.pad(high, ((1, 0), (0, 0)))
+    rest = rest.at[0].set(rest[0] | a[-1])
+    return jnp.concatenate([a[:full], rest])[: num_words(sum(sizes))]
+
+
 _pack = isolated(pack_minor)
 
 

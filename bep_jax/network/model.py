@@ -203,6 +203,7 @@ def conv(
     widths: Sequence[int] = (525, 525),
     num_classes: int,
     learns: str | Sequence[str] | None = None,
+    extra: int = 0,
 ) -> Model:
     """A convolutional network with binary weights and activations: convolutions, then dense layers.
 
@@ -221,6 +222,8 @@ def conv(
       learns: how convolutions learn, all or each of them: by "band", every neuron near its flip, position by position
         (see `Rule`); by "winners", one wrong neuron a group and position; by "tied winners", one a group for all
         positions. None: the first two by band, those above by winners, which by band stay at chance.
+      extra: bits that lie behind those of the image and go past the convolutions, to the dense layers: what an image or
+        a series is as a whole, as `bep_jax.encode.union` puts it there.
 
     Returns:
       A static, hashable `Model`.
@@ -233,12 +236,14 @@ def conv(
       >>> model = conv(image_shape=(28, 28), filters=((64, 7, 3), (32, 3, 1)), widths=(105,), num_classes=10)
       >>> model.matrix_shapes
       ((64, 49), (32, 576), (105, 1152))
+      >>> conv(image_shape=(28, 28), widths=(105,), num_classes=10, extra=100).matrix_shapes
+      ((64, 49), (105, 4196))
 
     Source: arXiv 2512.04189, Section 3 (the rule); convolutions and the band are not in the paper.
     """
     image_shape = check_several(image_shape, "image_shape", "conv")
     shape = tuple(check_count(n, "every entry of image_shape", "conv") for n in image_shape)
-    channels = check_count(channels, "channels", "conv")
+    channels, extra = check_count(channels, "channels", "conv"), check_count(extra, "extra", "conv", least=0)
     if filters is None and shape:
         filters = usual_filters(shape)
     filters = () if filters is None else check_several(filters, "filters", "conv")
@@ -253,7 +258,7 @@ def conv(
     for one, way in zip(filters, each, strict=True):
         if not isinstance(one, Sequence | np.ndarray) or isinstance(one, str | bytes) or len(one) not in (3, 4):
             raise ValueError(f"conv: filters are (channels out, patch, stride) or with padding, got {shown(one)}.")
-        layer = Convolution.over(shape, channels, *one, learns=way)
+        layer = Convolution.over(shape, channels, *one, learns=way, extra=extra)
         layers.append(layer)
         shape, channels = layer.grid.counts, layer.width
     for width in check_several(widths, "widths", "conv"):

@@ -207,6 +207,8 @@ def _moves(model: Model, data: Any, shift: int, mirror: bool) -> Moves | None:
     if not check_flag(mirror, "mirror", "fit") and check_count(shift, "shift", "fit", least=0) == 0:
         return None
     first = model.layers[0]
+    if isinstance(first, Convolution) and first.extra:
+        raise ValueError(f"fit: shift and mirror move images, not the {first.extra} extra bits behind them.")
     shape = first.image_shape if isinstance(first, Convolution) else getattr(data, "image_shape", None)
     if shape is None or model.num_inputs % math.prod(shape) or shift >= min(shape):
         raise ValueError(

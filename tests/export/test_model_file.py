@@ -208,11 +208,11 @@ def forged(content, version=None, **changes):
 
 
 def test_a_newer_format_is_named(content, tmp_path):
-    metadata = about(content) | {"version": 5}
+    metadata = about(content) | {"version": 6}
     (tmp_path / "net").write_bytes(
         safetensors.numpy.save(safetensors.numpy.load(content), {"bep_jax": json.dumps(metadata)})
     )
-    with pytest.raises(ValueError, match="format version 5, this bep_jax reads 1 to 4; a newer bep_jax reads it"):
+    with pytest.raises(ValueError, match="format version 6, this bep_jax reads 1 to 5; a newer bep_jax reads it"):
         bep.load(tmp_path / "net")
 
 
@@ -283,6 +283,14 @@ def test_a_file_of_version_2_still_loads(tmp_path):
     del cell["patterns"], cell["gated_update"]
     (tmp_path / "net").write_bytes(forged(content, version=2, layers=[cell, dense]))
     assert bep.load(tmp_path / "net").model == model
+
+
+def test_a_file_of_version_4_still_loads(tmp_path):
+    content = model_file.to_bytes(bep.Saved(CONV, draw(CONV)))
+    convolution, dense = about(content)["about"]["layers"]
+    del convolution["extra"]
+    (tmp_path / "net").write_bytes(forged(content, version=4, layers=[convolution, dense]))
+    assert bep.load(tmp_path / "net").model == CONV
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,8 @@ class Convolution(Layer):
     """A convolution: the same N neurons at every patch. Its outputs lie position by position, row by row.
 
     Every tuple has one entry for each axis of the image. ``learns`` by "band", by "winners" of each position, or by
-    "tied winners", chosen on the stability summed over positions as in a recurrent cell.
+    "tied winners", chosen on the stability summed over positions as in a recurrent cell. ``extra`` bits that lie behind
+    those of the image go past it, and lie behind its outputs.
     """
 
     image_shape: tuple[int, ...]
@@ -52,6 +53,7 @@ class Convolution(Layer):
     stride: tuple[int, ...]
     padding: tuple[int, ...]
     learns: str = "band"
+    extra: int = 0
 
     ways = ("band", "winners", "tied winners")
     c_support = convolution_c.COPY
@@ -64,6 +66,7 @@ class Convolution(Layer):
             object.__setattr__(self, name, values)
             if len(values) != len(self.image_shape):
                 raise ValueError(f"Convolution: {name}={values} needs an entry for each axis of {self.image_shape}.")
+        object.__setattr__(self, "extra", check_count(self.extra, "extra", "Convolution", least=0))
         for name in ("channels", "width"):
             object.__setattr__(self, name, check_count(getattr(self, name), name, "Convolution"))
         if any(p > n for p, n in zip(self.patch, self.grid.padded, strict=True)):
@@ -93,7 +96,7 @@ class Convolution(Layer):
     @property
     def num_inputs(self) -> int:  # type: ignore[override]
         """Bits in."""
-        return self.grid.num_bits
+        return self.grid.num_bits + self.extra
 
     @property
     def matrix_shapes(self) -> tuple[tuple[int, int], ...]:
@@ -105,22 +108,31 @@ class Convolution(Layer):
 
     @property
     def num_outputs(self) -> int:
-        return self.positions() * self.width
+        return self.positions() * self.width + self.extra
 
     def positions(self, num_steps: int | None = None) -> int:
         return self.grid.positions
 
     def forward(self, hidden, inputs):
         """``inputs`` ``[W, B]``; returns the outputs of all positions, Residuals."""
+        past = None
+        if self.extra:
+            past = bits.slice_major(inputs, start=self.grid.num_bits, num_bits=self.extra)
+            inputs = bits.slice_major(inputs, start=0, num_bits=self.grid.num_bits)
         cut = patches.cut(inputs, self.grid)
         z = dense.forward(hidden[0], cut.reshape(cut.shape[0], -1))
         outputs = dense.activate(z).reshape(-1, *cut.shape[1:])
-        return patches.side_by_side(outputs, self.width), Residuals((inputs,), z.reshape(-1, *cut.shape[1:]))
+        outputs = patches.side_by_side(outputs, self.width)
+        if past is not None:
+            outputs = bits.join_major(outputs, past, sizes=(self.num_outputs - self.extra, self.extra))
+        return outputs, Residuals((inputs,), z.reshape(-1, *cut.shape[1:]))
 
     def signals(self, hidden, residuals, desired, active, gate, selection):
         """From the desired outputs of all positions: Signals ``[M, Wn, B]``."""
         z = residuals.preactivations
         _, positions, batch = z.shape
+        if self.extra:
+            desired = bits.slice_major(desired, start=0, num_bits=positions * self.width)
         wanted = patches.by_position(desired, positions, self.width)  # [Wn, M, B]
         flat, everywhere = z.reshape(self.width, -1), jnp.tile(active, positions)
 
@@ -153,7 +165,7 @@ class Convolution(Layer):
             words = jnp.moveaxis(jnp.pad(words, ((0, 0), (0, 0), (0, -words.shape[2] % bits.WORD_BITS))), 1, 0)
             return dense.transposed(words.reshape(words.shape[0], -1))[:, : self.width].T
 
-        inputs = dense.transposed(residuals.inputs[0])[:, : self.num_inputs]
+        inputs = dense.transposed(residuals.inputs[0])[:, : self.grid.num_bits]
         inputs = patches.cut_by_batch(inputs, grid=self.grid)
         return (Operands(by_batch(signals.winners), by_batch(signals.desired), inputs),)
 

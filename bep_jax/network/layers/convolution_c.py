@@ -60,7 +60,7 @@ def forward(layer: "Convolution", weights: tuple[str, ...], source: str, target:
         "{",
         f"    uint32_t patch[{words}], n, m = 0, {', '.join(names)};",
         f"    @prefix@_clear({target}, {bits.num_words(layer.num_outputs)}u);",
-        *(f"    {line}" for line in loops),
+        *(f"    {line}" for line in (*loops, *_past(layer, source, target))),
         "}",
     ]
 
@@ -88,7 +88,7 @@ def learning(layer: "Convolution", place: CPlace) -> CLearning:
         "{",
         f"    uint32_t m = 0, {', '.join(names)};",
         f"    @prefix@_clear({place.target}, {words_out}u);",
-        *(f"    {line}" for line in loops),
+        *(f"    {line}" for line in (*loops, *_past(layer, f"inputs_{i}", place.target))),
         "}",
     ]
 
@@ -165,6 +165,13 @@ def learning(layer: "Convolution", place: CPlace) -> CLearning:
         counts=max(rows, overlap * width),
         support=_ASK,
     )
+
+
+def _past(layer: "Convolution", source: str, target: str) -> list[str]:
+    """What goes past the convolution."""
+    start = layer.num_outputs - layer.extra
+    moved = f"@prefix@_copy({target}, {start}u, {source}, {layer.grid.num_bits}u, {layer.extra}u);"
+    return [moved] if layer.extra else []
 
 
 def _over_patches(layer: "Convolution", source: str, begin: list[str], body: list[str]) -> tuple[list[str], list[str]]:
