@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bep_jax import encode
-from bep_jax.encode import Composition, Edges, Expansion, Rocket, Thermometer
+from bep_jax.encode import Composition, Edges, Expansion, Rocket, Thermometer, Union
 from bep_jax.network.model import Params
 
 
@@ -44,7 +44,7 @@ def edges(image_shape, num_bits=2):
 
 def assert_same_encoder(a, b):
     assert type(a) is type(b)
-    if isinstance(a, Composition | tuple):
+    if isinstance(a, Composition | Union | tuple):
         parts = (a, b) if isinstance(a, tuple) else (a.encoders, b.encoders)
         for one, other in zip(*parts, strict=True):
             assert_same_encoder(one, other)

@@ -90,8 +90,9 @@ def reference(model, variables, x):
     elif isinstance(model.layers[0], bep.Convolution):
         w, *rest = weights
         layer = model.layers[0]
-        cut = cases.reference.conv_patches(x, *cases.convolution(layer)[:5])
+        cut = cases.reference.conv_patches(x[:, : layer.grid.num_bits], *cases.convolution(layer)[:5])
         a = np.where(cut @ w.T >= 0, 1.0, -1.0).reshape(x.shape[0], -1)
+        a = np.concatenate([a, x[:, layer.grid.num_bits :]], axis=1)
     else:
         a, rest = x, weights
     for w in rest[:-1]:
@@ -99,7 +100,10 @@ def reference(model, variables, x):
     return a @ rest[-1].T / np.sqrt(model.widths[-1])
 
 
-@pytest.mark.parametrize("model", [MLP, RNN, CONV], ids=["mlp", "rnn", "conv"])
+PAST = bep.conv(image_shape=(5,), channels=2, filters=((7, 3, 1),), widths=(15,), num_classes=3, extra=6)
+
+
+@pytest.mark.parametrize("model", [MLP, RNN, CONV, PAST], ids=["mlp", "rnn", "conv", "past"])
 @pytest.mark.parametrize("scaled", [True, False])
 def test_logits_match_numpy(model, scaled):
     variables = qat.init(jax.random.key(3), model, scaled=scaled)

@@ -736,6 +736,14 @@ def test_series_are_read_whole(tmp_path):
     arrays = datasets.from_arrays(series[:20], y[:20], series[20:], y[20:], whole="rocket")
     np.testing.assert_array_equal(loaded.test_x, arrays.test_x)
     assert (arrays.num_steps, arrays.image_shape) == (7, None)
+    both = datasets.load(str(tmp_path / "s.npz"), whole="both")
+    tied = datasets.load(str(tmp_path / "s.npz"), whole="tied")
+    assert both.image_shape == (7,) and (tied.extra, both.extra) == (0, 336)
+    assert both.num_inputs == tied.num_inputs + both.extra
+    np.testing.assert_array_equal(
+        signs(both.test_x, both.num_inputs)[:, : tied.num_inputs], signs(tied.test_x, tied.num_inputs)
+    )
+    assert datasets.from_arrays(series[:20] > 3, y[:20], series[20:] > 3, y[20:], whole="both").extra == 336
     bools = datasets.from_arrays(series[:20] > 3, y[:20], series[20:] > 3, y[20:], whole=True)
     assert bools.train_x.ndim == 2 and bools.num_inputs <= 14
 

@@ -133,6 +133,26 @@ def test_counts_of_kernels(tmp_path, dtype, shape):
 
 
 @needs_gcc
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32, np.float64])
+def test_encoders_side_by_side(tmp_path, dtype):
+    """Under a convolution, past which the second one's bits go, and under a dense network."""
+    rng = np.random.default_rng(3)
+    x = rng.integers(0, 100, (40, 11, 2)).astype(dtype)
+    if np.issubdtype(dtype, np.floating):
+        x[rng.random(x.shape) < 0.1] = np.nan
+    flat = x.reshape(40, -1)
+    steps, counted = encode.fit_edges(flat, (11,), 2), encode.fit_rocket(x, most_bits=200)
+    encoder = encode.union(steps, counted)
+    sizes = {"channels": steps.pixel_bits, "filters": ((9, 3, 1),), "widths": (15,), "extra": counted.num_bits}
+    model = bep.conv(image_shape=(11,), **sizes, num_classes=3)
+    assert_same(tmp_path, model, random_params(model), encoder, flat)
+    encoder = encode.union(counted, encode.fit_levels(flat, 3), encode.fit_median(flat))
+    encoder = encode.compose(encoder, encode.expansion(jax.random.key(0), encoder.num_bits, 65))
+    model = bep.mlp(num_inputs=65, widths=(15,), num_classes=3)
+    assert_same(tmp_path, model, random_params(model), encoder, flat)
+
+
+@needs_gcc
 @pytest.mark.parametrize("shape", [(5, 7, 1), (4, 4, 3), (9, 2)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int64, np.float32, np.float64])
 def test_edges(tmp_path, dtype, shape):
@@ -189,15 +209,17 @@ def test_odd_sizes_of_packed_words(tmp_path, num_inputs, widths, num_classes):
 
 @needs_gcc
 @pytest.mark.parametrize(
-    ("shape", "channels", "filters", "widths"),
+    ("shape", "channels", "filters", "widths", "extra"),
     [
-        ((13,), 3, ((31, 5, 2, 1),), (15,)),
-        ((7, 9), 5, ((33, (3, 2), (2, 1), (1, 0)), (64, 2, 1)), (9,)),
-        ((4, 5, 3), 32, ((7, (2, 3, 2), 1, (1, 2, 1)),), ()),
+        ((13,), 3, ((31, 5, 2, 1),), (15,), 0),
+        ((13,), 3, ((31, 5, 2, 1), (9, 2, 1)), (15,), 39),
+        ((7, 9), 5, ((33, (3, 2), (2, 1), (1, 0)), (64, 2, 1)), (9,), 0),
+        ((4, 5, 3), 32, ((7, (2, 3, 2), 1, (1, 2, 1)),), (), 0),
     ],
 )
-def test_convolutions(tmp_path, shape, channels, filters, widths):
-    model = bep.conv(image_shape=shape, channels=channels, filters=filters, widths=widths, num_classes=3)
+def test_convolutions(tmp_path, shape, channels, filters, widths, extra):
+    sizes = {"image_shape": shape, "channels": channels, "filters": filters, "widths": widths, "extra": extra}
+    model = bep.conv(**sizes, num_classes=3)
     assert_same(
         tmp_path, model, random_params(model), None, random_words(np.random.default_rng(5), (9,), model.num_inputs)
     )

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import bep_jax as bep
 from bep_jax import encode
-from bep_jax.encode import Composition, Thermometer
+from bep_jax.encode import Composition, Thermometer, Union
 from bep_jax.export import encoder_file, model_file
 from bep_jax.files import tensor_file
 from bep_jax.network.model import Dense, Model, Params, Recurrent
@@ -106,6 +106,21 @@ def test_counts_of_kernels_of_older_files_come_back():
     tensors |= {groups: encoder.groups[:, :2], biases: encoder.biases.astype(np.int8)}
     kernels = np.array([[2, 2, 0], [1, 0, 0]], np.int32)
     assert_same_encoder(encoder_file.decode(about, tensors), dataclasses.replace(encoder, groups=kernels))
+
+
+def test_encoders_side_by_side_come_back(tmp_path):
+    encoder = Union((edges((20,)), dataclasses.replace(rocket(20, 1), levels=thermometer(1, 15, np.uint8))))
+    model = bep.conv(
+        image_shape=(20,),
+        channels=edges((20,)).pixel_bits,
+        widths=(5,),
+        num_classes=3,
+        extra=encode.extra_bits(encoder),
+    )
+    bep.save(tmp_path / "net", model, draw(model), encoder=encoder)
+    saved = bep.load(tmp_path / "net")
+    assert saved.model == model and saved.model.layers[0].extra == 168
+    assert_same_encoder(saved.encoder, encoder)
 
 
 @pytest.mark.parametrize("shape", [(3, 5), (15,)])

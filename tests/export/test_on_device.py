@@ -119,6 +119,17 @@ CASES = {
 }
 
 
+CASES["past"] = (
+    bep.conv(image_shape=(9,), channels=3, filters=((21, 3, 2, 1), (9, 2, 1)), widths=(15,), num_classes=3, extra=37),
+    16,
+    6,
+    1,
+    None,
+    ((21, 9, 5), (21, 9, 3), (21, 9, 15)),
+    "clang",
+)
+
+
 class Case(NamedTuple):
     """What the C is told, and what it must answer."""
 

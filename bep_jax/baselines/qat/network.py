@@ -175,7 +175,8 @@ def forward(
     for i, weights in enumerate(rest, start):
         layer = None if i == depth - 1 else model.layers[i]
         tied = layer if isinstance(layer, Convolution) else None
-        z = weights @ activations if tied is None else _convolve(tied, weights, activations)  # [N, M * B]
+        below = activations
+        z = weights @ below if tied is None else _convolve(tied, weights, below[: tied.grid.num_bits])  # [N, M * B]
         z = z * variables.scales[i]
         statistics, norm = None, norms[i]
         if norm is not None:
@@ -185,7 +186,8 @@ def forward(
         activations = z if layer is None else sign(z)
         if tied is not None:  # position by position: [M * N, B]
             activations = jnp.moveaxis(activations.reshape(tied.width, tied.positions(), -1), 0, 1)
-            activations = activations.reshape(tied.num_outputs, -1)
+            activations = activations.reshape(-1, below.shape[1])
+            activations = jnp.concatenate([activations, below[tied.grid.num_bits :]])  # what goes past
         seen.append(statistics)
     return activations, tuple(seen) if trained.norms else ()
 
