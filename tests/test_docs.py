@@ -20,7 +20,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 MODULES = ("bits", "datasets", "dense", "encode")
 # Shared by modules of the package and no part of what users call.
 INTERNAL = {"check_padding", "pack_host", "pack_major", "pack_minor", "unpack_major", "unpack_minor"}
-INTERNAL |= {"Packed", "forward_of_parts", "packed"}
+INTERNAL |= {"Packed", "forward_of_parts", "join_major", "packed", "slice_major"}
 NOT_IN_THE_PAPER = (
     "bep_jax.kernels.bits",
     "bep_jax.kernels.isolate",

@@ -54,11 +54,6 @@ _MOST_BITS = 15  # of a feature, where the data decide
 _LEVEL_BITS = 4  # of a pixel beside its edges
 _MOST_BYTES = 1 << 31  # of the matrix of an expansion
 _INPUT_BITS = 6272  # of all features together, then: 8 bits for each of 784 pixels
-_ROCKET_GROUPS, _ROCKET_BITS = 48, 4  # groups of kernels with a bit a count at most, bits of a count at most
-_ROCKET_DILATIONS = 8  # at most
-_ROCKET_SERIES = 300  # whose responses biases are quantiles of
-_BLOCK_VALUES = 1 << 22  # of series, whose counts are made at a time
-_GOLDEN = 2654435769  # 2**32 over the golden ratio: its multiples lie evenly in 2**32
 
 
 class Encoder(Protocol):
@@ -254,53 +249,7 @@ def fit_rocket(train: npt.ArrayLike, num_bits: int | None = None, most_bits: int
 
     Source: arXiv 2012.08791; in integers, see `bep_jax.data.rocket`.
     """
-    train = training_data(train, "fit_rocket")
-    if train.ndim != 3:
-        raise ValueError(f"fit_rocket: wanted series [n, T, F], got shape {train.shape}.")
-    _, steps, channels = train.shape
-    widest, last = max(1, (steps - 1) // (rocket.TAPS - 1)), _ROCKET_DILATIONS - 1
-    # So little more that a power that is a whole number is one on every machine.
-    dilations = sorted({math.floor(widest ** (i / last) + 1e-9) for i in range(_ROCKET_DILATIONS)})
-    possible = list(itertools.product(dilations, range(channels), range(2)))
-    room = _ROCKET_GROUPS
-    if most_bits is not None:
-        room = check_count(most_bits, "most_bits", "fit_rocket", least=len(rocket.PATTERNS)) // len(rocket.PATTERNS)
-    number = min(len(possible), room)
-    groups = np.array([possible[i * len(possible) // number] for i in range(number)], np.int32)
-    each = max(1, room // _ROCKET_BITS // number)
-    usual = max(1, min(_ROCKET_BITS, room // (number * each)))
-    num_bits = usual if num_bits is None else check_count(num_bits, "num_bits", "fit_rocket")
-    levels = Thermometer(np.stack([_even(train[..., c]) for c in range(channels)]))
-    flat = train.reshape(len(train), -1)
-    some = flat[np.unique(np.arange(_ROCKET_SERIES) * len(flat) // _ROCKET_SERIES)]
-    found, first = rocket.levels_of(levels, some, steps)
-    inside = np.arange(steps) >= first[:, None]
-    biases = np.empty((number, len(rocket.PATTERNS), each), np.int16)
-    for g, (dilation, channel, sums) in enumerate(groups):
-        for p, response in enumerate(rocket.responses(found[..., channel], first, dilation, sums)):
-            ordered = np.sort(response[inside])
-            which = ((g * len(rocket.PATTERNS) + p) * each + 1 + np.arange(each, dtype=np.uint64)) * _GOLDEN % 2**32
-            biases[g, p] = ordered[(which * len(ordered)) >> np.uint64(32)]
-    counts = [
-        rocket.counts(*rocket.levels_of(levels, part, steps), groups, biases)
-        for part in np.array_split(flat, -(-flat.size // _BLOCK_VALUES))
-    ]
-    counted = fit_exactly(np.concatenate(counts), np.full(biases.size, num_bits))
-    return Rocket(levels, groups, biases, counted, steps)
-
-
-def _even(values: np.ndarray) -> np.ndarray:
-    """127 thresholds at equal distances over the values of a channel, but for two in a thousand at either end."""
-    if values.dtype.kind == "f":
-        values = values[np.isfinite(values)]
-    ordered = np.sort(values, axis=None)
-    if not ordered.size:
-        return np.zeros(rocket.MOST_LEVELS, values.dtype)
-    low, high = ordered[2 * ordered.size // 1000], ordered[-1 - 2 * ordered.size // 1000]
-    odd, parts = range(1, 2 * rocket.MOST_LEVELS, 2), 2 * rocket.MOST_LEVELS
-    if values.dtype.kind == "f":
-        return np.array([low * ((parts - i) / parts) + high * (i / parts) for i in odd], values.dtype)
-    return np.array([(int(low) * (parts - i) + int(high) * i) // parts for i in odd], values.dtype)
+    return rocket.fit(training_data(train, "fit_rocket"), num_bits, most_bits)
 
 
 def expansion(key: jax.Array, num_bits: int, width: int) -> Expansion:

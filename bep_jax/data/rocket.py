@@ -14,6 +14,7 @@ Source: MiniRocket (arXiv 2012.08791); levels, sums of taps, padding at the ends
 
 import dataclasses
 import itertools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -21,13 +22,18 @@ import numpy as np
 import numpy.typing as npt
 from jax import lax
 
-from bep_jax.data.thermometer import Thermometer, isnan
+from bep_jax.data.thermometer import Thermometer, fit_exactly, isnan
 from bep_jax.data.words import features, in_blocks
 from bep_jax.kernels.checks import check_count, check_type
 
 TAPS, MOST_LEVELS = 9, 127  # taps of a kernel, thresholds between levels
 PATTERNS = np.array(list(itertools.combinations(range(TAPS), 3)), np.int32)  # [84, 3], the taps of weight 2
 _BESIDE, _MOST_BESIDE = 48, 2016  # of `bits_beside`: of a step, at most
+_GROUPS, _MOST_BITS = 48, 4  # groups of kernels with a bit a count at most, bits of a count at most
+_DILATIONS = 8  # at most
+_FITTED_ON = 300  # whose responses biases are quantiles of
+_BLOCK_VALUES = 1 << 22  # of series, whose counts are made at a time
+_GOLDEN = 2654435769  # 2**32 over the golden ratio: its multiples lie evenly in 2**32
 _BLOCK = 1 << 17  # values of a channel that are worked on at a time
 
 
@@ -101,6 +107,56 @@ class Rocket:
     def _encode(self, rows: np.ndarray) -> np.ndarray:
         levels, first = levels_of(self.levels, rows, self.num_steps)
         return self.counted(counts(levels, first, self.groups, self.biases))
+
+
+def fit(train: np.ndarray, num_bits: int | None, most_bits: int | None) -> Rocket:
+    """See `bep_jax.encode.fit_rocket`."""
+    if train.ndim != 3:
+        raise ValueError(f"fit_rocket: wanted series [n, T, F], got shape {train.shape}.")
+    _, steps, channels = train.shape
+    widest, last = max(1, (steps - 1) // (TAPS - 1)), _DILATIONS - 1
+    # So little more that a power that is a whole number is one on every machine.
+    dilations = sorted({math.floor(widest ** (i / last) + 1e-9) for i in range(_DILATIONS)})
+    possible = list(itertools.product(dilations, range(channels), range(2)))
+    room = _GROUPS
+    if most_bits is not None:
+        room = check_count(most_bits, "most_bits", "fit_rocket", least=len(PATTERNS)) // len(PATTERNS)
+    number = min(len(possible), room)
+    groups = np.array([possible[i * len(possible) // number] for i in range(number)], np.int32)
+    each = max(1, room // _MOST_BITS // number)
+    usual = max(1, min(_MOST_BITS, room // (number * each)))
+    num_bits = usual if num_bits is None else check_count(num_bits, "num_bits", "fit_rocket")
+    levels = Thermometer(np.stack([_even(train[..., c]) for c in range(channels)]))
+    flat = train.reshape(len(train), -1)
+    some = flat[np.unique(np.arange(_FITTED_ON) * len(flat) // _FITTED_ON)]
+    found, first = levels_of(levels, some, steps)
+    inside = np.arange(steps) >= first[:, None]
+    biases = np.empty((number, len(PATTERNS), each), np.int16)
+    for g, (dilation, channel, sums) in enumerate(groups):
+        for p, response in enumerate(responses(found[..., channel], first, dilation, sums)):
+            ordered = np.sort(response[inside])
+            which = ((g * len(PATTERNS) + p) * each + 1 + np.arange(each, dtype=np.uint64)) * _GOLDEN % 2**32
+            biases[g, p] = ordered[(which * len(ordered)) >> np.uint64(32)]
+    of_parts = [
+        counts(*levels_of(levels, part, steps), groups, biases)
+        for part in np.array_split(flat, -(-flat.size // _BLOCK_VALUES))
+    ]
+    counted = fit_exactly(np.concatenate(of_parts), np.full(biases.size, num_bits))
+    return Rocket(levels, groups, biases, counted, steps)
+
+
+def _even(values: np.ndarray) -> np.ndarray:
+    """127 thresholds at equal distances over the values of a channel, but for two in a thousand at either end."""
+    if values.dtype.kind == "f":
+        values = values[np.isfinite(values)]
+    ordered = np.sort(values, axis=None)
+    if not ordered.size:
+        return np.zeros(MOST_LEVELS, values.dtype)
+    low, high = ordered[2 * ordered.size // 1000], ordered[-1 - 2 * ordered.size // 1000]
+    odd, parts = range(1, 2 * MOST_LEVELS, 2), 2 * MOST_LEVELS
+    if values.dtype.kind == "f":
+        return np.array([low * ((parts - i) / parts) + high * (i / parts) for i in odd], values.dtype)
+    return np.array([(int(low) * (parts - i) + int(high) * i) // parts for i in odd], values.dtype)
 
 
 def bits_beside(num_steps: int) -> int:

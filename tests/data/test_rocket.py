@@ -73,7 +73,7 @@ def test_one_by_one_or_together_and_in_blocks(monkeypatch):
     assert np.array_equal(encoder(train.reshape(5, 10, -1)), words.reshape(5, 10, -1))
     monkeypatch.setattr(rocket, "_BLOCK", 25 * 7)
     assert np.array_equal(encoder(train), words)
-    monkeypatch.setattr(encode, "_BLOCK_VALUES", 500)
+    monkeypatch.setattr(rocket, "_BLOCK_VALUES", 500)
     assert np.array_equal(encode.fit_rocket(train.reshape(50, 25, 2)).counted.thresholds, encoder.counted.thresholds)
 
 
