@@ -262,16 +262,15 @@ def make_plan(data: Data, network: Network, flags: RuleFlags, training: Training
             (scale,) = training.scale
     # Spread, so that runs with different --seed do not share draws; with --seed 0 they are 0, 1, 2, ...
     draws = tuple((training.seed * 1_000_003 + s) % 2**31 for s in training.which_seeds)
+    # Counts of kernels are not what a series that is moved has.
+    counted = rows is None and not (training.shift or training.mirror)
     options: dict[str, Any] = {
         "split": data.split,
         "data_dir": data.data_dir,
         "window": window,
         "num_bits": data.input_bits,
         "width": expand or None,
-        # Counts of kernels say nothing of where: they would not move with a series.
-        "whole": {"conv": "tied" if training.shift or training.mirror else "both", "rocket": "rocket"}.get(
-            kind, kind == "mlp"
-        ),
+        "whole": {"conv": "both" if counted else "tied", "rocket": "rocket"}.get(kind, kind == "mlp"),
         "fold": data.fold,
         "folds": data.folds,
         "label": data.label,

@@ -521,6 +521,9 @@ def test_data_and_model_decide_the_rest():
     assert plan(dataset="mnist", window=4).kind == "rnn"
     assert "encoder" in plan(dataset="mnist", window=28, model="conv").load_options
     assert "encoder" not in plan(dataset="mnist", window=28, model="rocket").load_options, "counts, and no grey levels"
+    assert plan(dataset="ucr/PenDigits", model="conv").load_options["whole"] == "both"
+    for moved in (plan(dataset="ucr/PenDigits", model="conv", shift=1), plan(dataset="mnist", window=28, model="conv")):
+        assert moved.load_options["whole"] == "tied", "counts do not move with a series, nor are they of images"
     assert plan(dataset="mnist").kind == "mlp"
     usual, edges = plan(dataset="mnist").load_options["encoder"], plan(dataset="mnist", edges=True)
     assert usual.func is images.fit_drawn and usual.keywords["edges"].keywords["image_shape"] == (28, 28)

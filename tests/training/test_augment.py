@@ -1,5 +1,7 @@
 """Moved training images: by the draws of each sample alone, and as NumPy moves them."""
 
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -54,3 +56,11 @@ def test_edges_of_a_mirrored_image_are_those_of_the_image_mirrored(dtype):
     is_mirrored = (moved == mirrored).all(axis=1)
     np.testing.assert_array_equal(moved, np.where(is_mirrored[:, None], mirrored, as_they_are))
     assert 0 < is_mirrored.sum() < 30
+
+
+def test_what_goes_past_a_convolution_does_not_move():
+    model = bep.conv(image_shape=(8,), channels=2, filters=((5, 3, 1),), widths=(15,), num_classes=2, extra=9)
+    x, y = _images(12, (25,)), np.arange(12) % 2
+    data = types.SimpleNamespace(train_x=np.asarray(bep.bits.pack(x)), train_y=y)
+    with pytest.raises(ValueError, match="fit: shift and mirror move images, not the 9 extra bits behind them"):
+        bep.fit(model, bep.Rule(), data, epochs=1, batch_size=4, seeds=1, shift=1, progress=False)
