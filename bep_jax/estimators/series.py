@@ -25,7 +25,8 @@ from bep_jax.kernels.checks import check_choice, check_count
 from bep_jax.network.model import Model, conv, mlp, rnn
 from bep_jax.training import choosing
 
-_KINDS = ("dense", "rocket", "convolution", "recurrent")  # in the order in which they are tried
+# In the order in which they are tried; the first is taken unless another is clearly better.
+_KINDS = ("convolution", "dense", "rocket", "recurrent")
 _LEARNED = ["networks_", "network_", "validation_accuracy_", "encoder_", "_steps", "_learned_classes"]
 
 

@@ -4,6 +4,7 @@ Axis letters: S seeds.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -48,12 +49,13 @@ def choose(
     progress: bool = False,
     mesh: jax.sharding.Mesh | Literal["auto"] | None = None,
 ) -> Choice:
-    """Trains each network that there is and names the best, the first on ties.
+    """Trains each network that there is, and names the first unless another is better by more than a standard error.
 
     Three draws of a network learn for 20 epochs, of few samples for more, up to 1,000 steps, from seven tenths of the
     training samples (or from those of ``train_split``), and the last three epochs' accuracy on the others decides. A
     trial that lies 15 points behind after a third of its epochs ends there, and where one has everything right the
-    others are left out. Test samples take no part.
+    others are left out. The standard error is that of the best one's accuracy on so many samples: what is less is luck.
+    Test samples take no part.
 
     Args:
       trials: functions by name, called one after the other, so that one encoding is in memory at a time; None of one
@@ -68,6 +70,7 @@ def choose(
       KeyboardInterrupt: it was stopped.
     """
     scores: dict[str, float] = {}
+    held_out = 1.0
     counted = f"validation_{'balanced_' if class_weight else ''}accuracy"
 
     def hopeless(report: Report) -> str | None:
@@ -81,6 +84,7 @@ def choose(
         if trial is None:
             continue
         data = trial.data
+        held_out = max(1.0, VALIDATION * data.train_y.shape[-1])
         if hasattr(data, "test_x"):
             data = dataclasses.replace(data, test_x=None, test_y=None)
         result = fit(
@@ -103,7 +107,9 @@ def choose(
             raise KeyboardInterrupt
         validated = result.history.get(counted)  # None: too few samples to hold any out, and the first is taken
         scores[name] = 0.0 if validated is None else float(validated[:, -_TAIL:].mean())
-    return Choice(max(scores, key=lambda name: scores[name]), scores)
+    first, best = next(iter(scores)), max(scores, key=lambda name: scores[name])
+    luck = math.sqrt(scores[best] * (1 - scores[best]) / held_out)
+    return Choice(best if scores[best] - scores[first] > luck else first, scores)
 
 
 def recurrent_tried(num_steps: int | None) -> bool:
