@@ -35,10 +35,10 @@ the last epoch, mean over folds and seeds; what reads the series, validation sam
 _CONVOLUTIONS = """\
 # Series by convolution
 
-`FOLDS="0 1 2" benchmarks/convolution.sh`: `train --dataset ucr/<Problem> --fold F --model conv`, patch, stride,
-channels and rule by law, then `python -m benchmarks.series none`. Beside it `train` with no flags, where validation
-samples decide what reads the series, and the two others on the same folds; test accuracy in percent, mean over folds
-and seeds. As one: the scores of a fold's networks are added up."""
+`FOLDS="0 1 2" sh benchmarks/convolution.sh`: `train --dataset ucr/<Problem> --fold F --model conv`, patch, stride,
+channels and rule by law, counts of kernels past the convolution, then `python -m benchmarks.series none`. Beside it
+`train` with no flags, where validation samples decide what reads the series, and the two others on the same folds; test
+accuracy in percent, mean over folds and seeds. As one: the scores of a fold's networks are added up."""
 
 
 def references(problem: str, fold: int) -> dict[str, Any]:
