@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+_COVERED = 5  # the first version that is part of its checksum: one bit makes 4 of 5
+
 
 class Format(NamedTuple):
     """A kind of file."""
@@ -38,7 +40,7 @@ def dumps(format: Format, tensors: Mapping[str, np.ndarray], about: Any) -> byte
 
     tensors = {name: _little_endian(a) for name, a in tensors.items()}
     # All metadata under one key: safetensors writes several in a random order.
-    metadata = {"version": format.version, "sha256": digest(tensors, about), "about": about}
+    metadata = {"version": format.version, "sha256": digest(tensors, about, format.version), "about": about}
     return safetensors.numpy.save(tensors, {format.key: json.dumps(metadata)})
 
 
@@ -73,7 +75,7 @@ def loads(format: Format, content: bytes, path: Path, who: str) -> tuple[dict[st
         )
     try:
         tensors = safetensors.numpy.load(content)
-        found = digest(tensors, about)
+        found = digest(tensors, about, version)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{who}: {path} is damaged: its tensors do not read ({error}).") from error
     if found != stated:
@@ -81,9 +83,11 @@ def loads(format: Format, content: bytes, path: Path, who: str) -> tuple[dict[st
     return tensors, about
 
 
-def digest(tensors: Mapping[str, np.ndarray], about: Any) -> str:
-    """SHA-256 over the description and every tensor with its name, dtype and shape."""
+def digest(tensors: Mapping[str, np.ndarray], about: Any, version: int) -> str:
+    """SHA-256 over the description and every tensor with its name, dtype and shape; from 5 on the version, too."""
     state = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    if version >= _COVERED:
+        state.update(f"\nversion {version}\n".encode())
     for name, a in sorted(tensors.items()):
         state.update(f"\n{name} {a.dtype.str} {a.shape}\n".encode())
         state.update(np.ascontiguousarray(a).data)
