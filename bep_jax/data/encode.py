@@ -343,7 +343,7 @@ def union(*encoders: Any) -> Union:
       >>> flat = series.reshape(20, -1)
       >>> encoder = union(fit_edges(flat, (30,)), fit_rocket(series, most_bits=1000))
       >>> [one.num_bits for one in encoder.encoders], encoder(flat).shape
-      ([240, 840], (20, 34))
+      ([240, 504], (20, 24))
     """
     return Union(encoders)
 
