@@ -17,7 +17,6 @@ from benchmarks.peers import data
 from benchmarks.peers.data import Part
 from benchmarks.peers.peer import Fitted, Peer
 from bep_jax.baselines import qat
-from bep_jax.data.rocket import bits_beside
 from bep_jax.export import model_file
 
 
@@ -45,14 +44,13 @@ def _convolution(settings: dict, part: Part, seed: int, effort: dict) -> Fitted:
     x, series = data.flat(part.train_x), part.kind == "series"
     edges = encoder = _edges(x, settings["bits"], part.train_x.shape[1:2] if series else None)
     if series:
-        counted = bep.encode.fit_rocket(part.train_x, most_bits=bits_beside(part.train_x.shape[1]))
-        encoder = bep.encode.union(edges, counted)
+        encoder = bep.encode.with_counts(edges, part.train_x)
     model = bep.conv(
         image_shape=edges.image_shape,
         channels=edges.pixel_bits,
         widths=(settings["width"],) * 2,
         num_classes=part.num_classes,
-        extra=encoder.num_bits - edges.num_bits,
+        extra=bep.encode.extra_bits(encoder),
     )
     return _trained(model, encoder, data.flat, x, part, [seed], effort)
 

@@ -32,7 +32,7 @@ class Choice(NamedTuple):
 
 
 def network(data: Data, network: Network, flags: RuleFlags, training: Training, progress: bool) -> Choice | None:
-    """The network that validation samples like best; None where the flags mean one."""
+    """The convolution, unless validation samples like another better by more than luck; None where flags mean one."""
     # The convolution reads what dense layers and counts of kernels read: it is taken unless another is clearly better.
     candidates = sorted(kinds(data, network, training), key=lambda kind: kind != "conv")
     if len(candidates) == 1:

@@ -10,9 +10,9 @@ from typing import Any, Literal, NamedTuple, cast
 import jax
 import numpy as np
 
-from bep_jax.data import encode, rocket
+from bep_jax.data import encode
 from bep_jax.data.columns import Columns
-from bep_jax.data.encode import Encoder, Thermometer
+from bep_jax.data.encode import Edges, Encoder, Thermometer
 from bep_jax.kernels import bits
 from bep_jax.kernels.checks import check_choice, check_count, check_flag
 
@@ -189,10 +189,9 @@ def _both(tied: Usual, num_steps: int) -> Usual:
     """For every step, and then counts of kernels."""
 
     def fit(train_x: np.ndarray, num_bits: int | None) -> Encoder:
-        counted = encode.fit_rocket(
-            train_x.reshape(train_x.shape[0], num_steps, -1), most_bits=rocket.bits_beside(num_steps)
-        )
-        return encode.union(tied(train_x, num_bits), counted)
+        steps = tied(train_x, num_bits)
+        assert isinstance(steps, Edges)
+        return encode.with_counts(steps, train_x.reshape(train_x.shape[0], num_steps, -1))
 
     return fit
 

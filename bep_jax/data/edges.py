@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bep_jax.data.thermometer import Thermometer, fit_exactly
+from bep_jax.data.thermometer import Thermometer, fit_exactly, rounded
 from bep_jax.data.words import features, in_blocks, pack_host
 from bep_jax.kernels.checks import check_count, check_several, check_type
 
@@ -100,10 +100,7 @@ class Edges:
         return in_blocks(self._encode, x, self.num_bits, block=max(1, _BLOCK // self.num_bits))
 
     def _encode(self, rows: np.ndarray) -> np.ndarray:
-        if (dtype := self.levels.thresholds.dtype).kind == "f":
-            with np.errstate(over="ignore"):  # to infinity, which is above as well
-                rows = rows.astype(dtype, copy=False)
-        images = rows.reshape(len(rows), *self.image_shape, -1)
+        images = rounded(rows, self.levels.thresholds.dtype).reshape(len(rows), *self.image_shape, -1)
         found = [images[..., None] > self.levels.thresholds]
         wide = images.astype(np.result_type(images, self.differences.thresholds))
         with np.errstate(invalid="ignore"):  # infinity less infinity

@@ -356,6 +356,17 @@ def first_encoder(encoder: Encoder | tuple[Encoder, ...] | None) -> Encoder | No
     return encoder
 
 
+def with_counts(steps: Thermometer | Edges, train: np.ndarray) -> Union:
+    """An encoder of every step of series ``[n, T, F]``, and behind it counts of kernels, fewer for few steps.
+
+    Example:
+      >>> series = np.random.default_rng(0).normal(size=(20, 30, 1))
+      >>> [one.num_bits for one in with_counts(fit_edges(series.reshape(20, -1), (30,)), series).encoders]
+      [240, 1008]
+    """
+    return union(steps, fit_rocket(train, most_bits=rocket.bits_beside(train.shape[1])))
+
+
 def extra_bits(encoder: Encoder | tuple[Encoder, ...] | None) -> int:
     """Bits behind those of the image or series, as of `bep_jax.conv`: of a union, those of all but its first encoder.
 

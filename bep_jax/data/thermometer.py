@@ -90,7 +90,7 @@ class Thermometer:
         used = None if self.counts is None else self.used.reshape(-1)
 
         def encode(values: np.ndarray) -> np.ndarray:
-            values = _rounded(values, self.thresholds.dtype)
+            values = rounded(values, self.thresholds.dtype)
             above = (values[:, :, None] > self.thresholds).reshape(values.shape[0], -1)
             return pack_host(above if used is None else above[:, used])
 
@@ -98,7 +98,7 @@ class Thermometer:
 
     def levels(self, x: np.ndarray) -> np.ndarray:
         """How many thresholds of its feature each value ``[..., F]`` is above; of NaN nothing is said."""
-        x = _rounded(x, self.thresholds.dtype)
+        x = rounded(x, self.thresholds.dtype)
         found = [np.searchsorted(np.sort(t), x[..., f]) for f, t in enumerate(self.thresholds)]
         return np.stack(found, axis=-1)
 
@@ -114,7 +114,7 @@ class Thermometer:
         return Thermometer(thresholds, counts)
 
 
-def _rounded(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+def rounded(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Values as thresholds that are floats have them."""
     if not np.issubdtype(dtype, np.floating):
         return x

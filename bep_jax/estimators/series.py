@@ -15,7 +15,6 @@ from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from bep_jax.data import encode
-from bep_jax.data.rocket import bits_beside
 from bep_jax.data.words import unpack_host
 from bep_jax.estimators import networks
 from bep_jax.estimators.bits import fit_places
@@ -235,7 +234,7 @@ class BEPTimeSeriesClassifier(BaseClassifier):
             return encode.fit_rocket(steps, num_bits)
         places = fit_places(steps, usual_bits(steps[0].size) if num_bits is None else num_bits)
         if kind == "convolution":
-            return encode.union(places, encode.fit_rocket(steps, most_bits=bits_beside(self._steps)))
+            return encode.with_counts(places, steps)
         return places
 
     def _read(self, kind: str, encoder: encode.Encoder, X) -> np.ndarray:
